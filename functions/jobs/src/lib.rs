@@ -1,0 +1,21 @@
+//! Jobs as callers see them, and what keeps them honest: the consumer of dead letters and the sweep.
+
+pub mod fail_dead_letters;
+pub mod get_job;
+pub mod sweep_abandoned;
+
+use api::Endpoint;
+use app::App;
+use worker::{Schedule, Worker};
+
+pub fn routes() -> Vec<Endpoint<App>> {
+    vec![get_job::route()]
+}
+
+pub fn workers() -> Vec<Worker<App>> {
+    vec![fail_dead_letters::worker()]
+}
+
+pub fn schedules() -> Vec<Schedule<App>> {
+    vec![sweep_abandoned::schedule()]
+}

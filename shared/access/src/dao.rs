@@ -1,0 +1,515 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, Select,
+    TransactWriteItem, Update,
+};
+use futures::stream::{self, Stream, TryStreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Item;
+use crate::tables::Table;
+use crate::{AccessError, Aws, Cached, Cursors, Rao};
+
+/// One row of one table, as a serde type. Its fields are the attributes beside the partition key.
+pub trait Row: Serialize + DeserializeOwned + Send + Sync + 'static {
+    const TABLE: &'static Table;
+}
+
+/// The marker of tables whose partition key alone is the key: there a row can be promised to be the only one.
+/// DynamoDB cannot promise that with one condition on a table with a sort key.
+pub trait Unique: Row {}
+
+/// The tables of this deployment: where they are and what they are called there.
+#[derive(Clone)]
+pub struct Tables {
+    aws: Aws,
+    /// In front of every table's name: `holdfast-prod-`.
+    prefix: Arc<str>,
+    cursors: Cursors,
+}
+
+/// Names of the key attributes as DynamoDB itself tells them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySchema {
+    pub partition_key: String,
+    pub sort_key: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Pass it back to go on; absent on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// An expression with its names and values, for conditions and changes. Every `#name` and `:value` in the text is
+/// given.
+#[derive(Clone, Debug, Default)]
+pub struct Expression {
+    pub text: String,
+    pub names: Vec<(&'static str, &'static str)>,
+    pub values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Expression {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    pub fn name(mut self, placeholder: &'static str, attribute: &'static str) -> Self {
+        self.names.push((placeholder, attribute));
+        self
+    }
+
+    pub fn string(self, placeholder: &'static str, value: impl Into<String>) -> Self {
+        self.value(placeholder, AttributeValue::S(value.into()))
+    }
+
+    pub fn number(self, placeholder: &'static str, value: impl ToString) -> Self {
+        self.value(placeholder, AttributeValue::N(value.to_string()))
+    }
+
+    pub fn value(mut self, placeholder: &'static str, value: AttributeValue) -> Self {
+        self.values.push((placeholder, value));
+        self
+    }
+
+    fn names(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.names.iter().map(|(placeholder, name)| ((*placeholder).to_owned(), (*name).to_owned()))
+    }
+
+    fn values(&self) -> impl Iterator<Item = (String, AttributeValue)> + '_ {
+        self.values.iter().map(|(placeholder, value)| ((*placeholder).to_owned(), value.clone()))
+    }
+}
+
+/// One write of a transaction, made by the [`Dao`] of its table.
+#[derive(Clone, Debug)]
+pub struct Write {
+    table: &'static str,
+    item: TransactWriteItem,
+}
+
+/// Database Access Object: one per table, typed.
+pub struct Dao<T> {
+    tables: Tables,
+    rao: Rao,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Dao<T> {
+    fn clone(&self) -> Self {
+        Self { tables: self.tables.clone(), rao: self.rao.clone(), row: PhantomData }
+    }
+}
+
+impl Tables {
+    /// `prefix` is put in front of every table's name; `cursors` seals list positions.
+    pub fn new(aws: Aws, prefix: &str, cursors: Cursors) -> Self {
+        Self { aws, prefix: prefix.into(), cursors }
+    }
+
+    pub fn physical_name(&self, table: &Table) -> String {
+        format!("{}{}", self.prefix, table.name)
+    }
+
+    /// All of these writes or none.
+    ///
+    /// # Errors
+    /// [`AccessError::ConditionFailed`] with the row of the first condition that did not hold,
+    /// [`AccessError::Contended`] when another transaction was faster.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<(), AccessError> {
+        let table = writes.first().map_or("", |write| write.table);
+        let items = writes.into_iter().map(|write| write.item).collect();
+        let sent = self.aws.dynamodb().transact_write_items().set_transact_items(Some(items)).send().await;
+        sent.map(drop).map_err(|error| AccessError::from_transaction(table, error))
+    }
+
+    /// Creates every table that is not there; for the local server and for tests. Deployments create theirs from
+    /// the template.
+    pub async fn create_missing(&self) -> Result<(), AccessError> {
+        crate::tables::create_missing(self.aws.dynamodb(), &self.prefix).await
+    }
+}
+
+impl<T: Row> Dao<T> {
+    /// Costs no call: the key names are known.
+    pub fn open(tables: &Tables, rao: &Rao) -> Self {
+        Self { tables: tables.clone(), rao: rao.clone(), row: PhantomData }
+    }
+
+    /// Asks the table for its key names.
+    pub async fn describe(&self) -> Result<KeySchema, AccessError> {
+        use aws_sdk_dynamodb::types::KeyType;
+        let answer = self.client().describe_table().table_name(self.name()).send().await;
+        let table = answer.map_err(|e| self.failed(e))?.table;
+        let keys = table.and_then(|table| table.key_schema).unwrap_or_default();
+        let named = |kind: &KeyType| keys.iter().find(|k| k.key_type() == kind).map(|k| k.attribute_name().to_owned());
+        let partition_key = named(&KeyType::Hash)
+            .ok_or_else(|| AccessError::malformed(T::TABLE.name, "the table has no partition key"))?;
+        Ok(KeySchema { partition_key, sort_key: named(&KeyType::Range) })
+    }
+
+    /// The row with this key; `sort` on tables that have a sort key.
+    pub async fn get(&self, pk: &str, sort: Option<u64>) -> Result<Option<T>, AccessError> {
+        let answer = self
+            .client()
+            .get_item()
+            .table_name(self.name())
+            .set_key(Some(Self::key(pk, sort)))
+            .consistent_read(true)
+            .send()
+            .await;
+        answer.map_err(|e| self.failed(e))?.item.map(Self::read).transpose()
+    }
+
+    /// Rows by partition key, on tables without a sort key; those that are not there are left out. Any number of
+    /// keys, in as many calls as that takes.
+    pub async fn batch_get(&self, pks: &[String]) -> Result<Vec<T>, AccessError> {
+        let mut rows = Vec::with_capacity(pks.len());
+        for chunk in pks.chunks(100) {
+            let mut wanted: Vec<_> = chunk.iter().map(|pk| Self::key(pk, None)).collect();
+            // Under load DynamoDB answers a part and names the rest.
+            while !wanted.is_empty() {
+                let keys = KeysAndAttributes::builder().set_keys(Some(std::mem::take(&mut wanted))).build();
+                let keys = keys.expect("keys were given");
+                let answer = self.client().batch_get_item().request_items(self.name(), keys).send().await;
+                let answer = answer.map_err(|e| self.failed(e))?;
+                for item in answer.responses.into_iter().flat_map(|mut tables| tables.remove(&self.name())).flatten() {
+                    rows.push(Self::read(item)?);
+                }
+                wanted = answer
+                    .unprocessed_keys
+                    .and_then(|mut tables| tables.remove(&self.name()))
+                    .map(|rest| rest.keys)
+                    .unwrap_or_default();
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Every row of this partition, all pages, in the order of the sort key.
+    pub fn find_all_by_pk(&self, pk: &str) -> impl Stream<Item = Result<T, AccessError>> + Send + use<T> {
+        let dao = self.clone();
+        let pk = pk.to_owned();
+        stream::try_unfold(Some(None), move |position: Option<Option<Item>>| {
+            let (dao, pk) = (dao.clone(), pk.clone());
+            async move {
+                let Some(start) = position else { return Ok(None) };
+                let (items, next) = dao.query(&pk, start, None, true).await?;
+                let rows: Vec<Result<T, AccessError>> = items.into_iter().map(Self::read).collect();
+                Ok::<_, AccessError>(Some((stream::iter(rows), next.map(Some))))
+            }
+        })
+        .try_flatten()
+    }
+
+    /// The row with the highest sort key, straight from the table. `consistent` sees every write before it.
+    pub async fn newest(&self, pk: &str, consistent: bool) -> Result<Option<T>, AccessError> {
+        let mut items = self.query_page(pk, None, Some(1), false, consistent).await?.0;
+        items.pop().map(Self::read).transpose()
+    }
+
+    /// How many rows this partition has, counted over all pages.
+    pub async fn find_count_by_pk(&self, pk: &str) -> Result<u64, AccessError> {
+        let mut count = 0_u64;
+        let mut start = None;
+        loop {
+            let answer = self
+                .client()
+                .query()
+                .table_name(self.name())
+                .key_condition_expression("#pk = :pk")
+                .expression_attribute_names("#pk", T::TABLE.partition_key)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .select(Select::Count)
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|e| self.failed(e))?;
+            count += u64::try_from(answer.count).unwrap_or(0);
+            match answer.last_evaluated_key {
+                Some(key) => start = Some(key),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    /// At most `limit` rows of this partition in the order of the sort key, from where `cursor` ends.
+    ///
+    /// # Errors
+    /// [`AccessError::BadCursor`] when the cursor is not of this partition of this table.
+    pub async fn page(&self, pk: &str, cursor: Option<&str>, limit: u32) -> Result<Page<T>, AccessError> {
+        let list = format!("{}/{pk}", T::TABLE.name);
+        let start = match cursor {
+            Some(cursor) => {
+                let sort: Option<u64> = self.tables.cursors.open(&list, cursor)?;
+                Some(Self::key(pk, sort))
+            }
+            None => None,
+        };
+        let (items, next) = self.query(pk, start, Some(limit), true).await?;
+        let next_cursor = next.map(|key| {
+            let sort = T::TABLE.sort_key.and_then(|name| key.get(name)).and_then(|value| value.as_n().ok());
+            self.tables.cursors.seal(&list, &sort.and_then(|number| number.parse::<u64>().ok()))
+        });
+        Ok(Page { items: items.into_iter().map(Self::read).collect::<Result<_, _>>()?, next_cursor })
+    }
+
+    /// Writes the row, whatever was there.
+    pub async fn insert_new(&self, pk: &str, row: &T) -> Result<(), AccessError> {
+        let item = Self::item(pk, row)?;
+        let sent = self.client().put_item().table_name(self.name()).set_item(Some(item)).send().await;
+        sent.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Writes the row unless one with the same full key is there. On a table with a sort key that says nothing of
+    /// the partition's other rows.
+    ///
+    /// # Errors
+    /// [`AccessError::AlreadyExists`]
+    pub async fn insert_if_absent(&self, pk: &str, row: &T) -> Result<(), AccessError> {
+        let sent = self
+            .client()
+            .put_item()
+            .table_name(self.name())
+            .set_item(Some(Self::item(pk, row)?))
+            .condition_expression("attribute_not_exists(#pk)")
+            .expression_attribute_names("#pk", T::TABLE.partition_key)
+            .send()
+            .await;
+        match sent {
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Err(AccessError::AlreadyExists { table: T::TABLE.name })
+            }
+            other => other.map(drop).map_err(|e| self.failed(e)),
+        }
+    }
+
+    /// Changes attributes of one row when `condition` holds and returns the row as it is afterwards. Creates the row
+    /// when it is not there and the condition allows that. Names and values of both expressions are given in `change`.
+    ///
+    /// # Errors
+    /// [`AccessError::ConditionFailed`] with the row as it was, without a second read.
+    pub async fn update_if(
+        &self,
+        pk: &str,
+        sort: Option<u64>,
+        change: Expression,
+        condition: &str,
+    ) -> Result<T, AccessError> {
+        let sent = self
+            .client()
+            .update_item()
+            .table_name(self.name())
+            .set_key(Some(Self::key(pk, sort)))
+            .set_expression_attribute_names(Some(change.names().collect()))
+            .set_expression_attribute_values(Some(change.values().collect()))
+            .update_expression(change.text)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => Self::read(answer.attributes.unwrap_or_default()),
+            Err(error) => match error.as_service_error() {
+                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(e)) => {
+                    Err(AccessError::ConditionFailed { table: T::TABLE.name, row: e.item().cloned().map(Box::new) })
+                }
+                _ => Err(self.failed(error)),
+            },
+        }
+    }
+
+    /// Removes one row when `condition` holds.
+    ///
+    /// # Errors
+    /// [`AccessError::ConditionFailed`]; a row that is not there fails every condition but its own absence.
+    pub async fn delete_if(&self, pk: &str, sort: Option<u64>, condition: Expression) -> Result<(), AccessError> {
+        let names: std::collections::HashMap<_, _> = condition.names().collect();
+        let values: std::collections::HashMap<_, _> = condition.values().collect();
+        let sent = self
+            .client()
+            .delete_item()
+            .table_name(self.name())
+            .set_key(Some(Self::key(pk, sort)))
+            .set_expression_attribute_names((!names.is_empty()).then_some(names))
+            .set_expression_attribute_values((!values.is_empty()).then_some(values))
+            .condition_expression(condition.text)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(e)) => {
+                    Err(AccessError::ConditionFailed { table: T::TABLE.name, row: e.item().cloned().map(Box::new) })
+                }
+                _ => Err(self.failed(error)),
+            },
+        }
+    }
+
+    /// Rows of the table's index with this index key whose sort attribute is below `before`, lowest first, at most
+    /// `limit`. An index lags behind the table: decide on the row itself.
+    pub async fn indexed_before(&self, key: &str, before: u64, limit: u32) -> Result<Vec<T>, AccessError> {
+        let index = T::TABLE.index.as_ref().expect("only asked of tables with an index");
+        let answer = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .index_name(index.name)
+            .key_condition_expression("#key = :key AND #sort < :before")
+            .expression_attribute_names("#key", index.partition_key)
+            .expression_attribute_names("#sort", index.sort_key)
+            .expression_attribute_values(":key", AttributeValue::S(key.to_owned()))
+            .expression_attribute_values(":before", AttributeValue::N(before.to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|e| self.failed(e))?;
+        answer.items.unwrap_or_default().into_iter().map(Self::read).collect()
+    }
+
+    /// A put for [`Tables::transact`].
+    pub fn put(&self, pk: &str, row: &T, condition: Option<Expression>) -> Result<Write, AccessError> {
+        let mut put = Put::builder().table_name(self.name()).set_item(Some(Self::item(pk, row)?));
+        if let Some(condition) = condition {
+            put = put
+                .set_expression_attribute_names(Some(condition.names().collect()))
+                .set_expression_attribute_values(Some(condition.values().collect()))
+                .condition_expression(condition.text)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        }
+        let put = put.build().map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+        Ok(Write { table: T::TABLE.name, item: TransactWriteItem::builder().put(put).build() })
+    }
+
+    /// An update for [`Tables::transact`]; names and values of both expressions are given in `change`.
+    pub fn update(
+        &self,
+        pk: &str,
+        sort: Option<u64>,
+        change: Expression,
+        condition: &str,
+    ) -> Result<Write, AccessError> {
+        let update = Update::builder()
+            .table_name(self.name())
+            .set_key(Some(Self::key(pk, sort)))
+            .set_expression_attribute_names(Some(change.names().collect()))
+            .set_expression_attribute_values(Some(change.values().collect()))
+            .update_expression(change.text)
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+        Ok(Write { table: T::TABLE.name, item: TransactWriteItem::builder().update(update).build() })
+    }
+
+    /// A delete for [`Tables::transact`].
+    pub fn delete(&self, pk: &str, sort: Option<u64>) -> Result<Write, AccessError> {
+        let delete = Delete::builder().table_name(self.name()).set_key(Some(Self::key(pk, sort))).build();
+        let delete = delete.map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+        Ok(Write { table: T::TABLE.name, item: TransactWriteItem::builder().delete(delete).build() })
+    }
+
+    pub(crate) fn read(item: Item) -> Result<T, AccessError> {
+        serde_dynamo::from_item(item).map_err(|e| AccessError::malformed(T::TABLE.name, e))
+    }
+
+    fn item(pk: &str, row: &T) -> Result<Item, AccessError> {
+        let mut item: Item = serde_dynamo::to_item(row).map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+        // An absent option is an absent attribute: a null could be neither an index key nor an expiry.
+        item.retain(|_, value| !value.is_null());
+        item.insert(T::TABLE.partition_key.to_owned(), AttributeValue::S(pk.to_owned()));
+        Ok(item)
+    }
+
+    fn key(pk: &str, sort: Option<u64>) -> Item {
+        let mut key = Item::from([(T::TABLE.partition_key.to_owned(), AttributeValue::S(pk.to_owned()))]);
+        if let (Some(name), Some(sort)) = (T::TABLE.sort_key, sort) {
+            key.insert(name.to_owned(), AttributeValue::N(sort.to_string()));
+        }
+        key
+    }
+
+    async fn query(
+        &self,
+        pk: &str,
+        start: Option<Item>,
+        limit: Option<u32>,
+        forward: bool,
+    ) -> Result<(Vec<Item>, Option<Item>), AccessError> {
+        self.query_page(pk, start, limit, forward, true).await
+    }
+
+    async fn query_page(
+        &self,
+        pk: &str,
+        start: Option<Item>,
+        limit: Option<u32>,
+        forward: bool,
+        consistent: bool,
+    ) -> Result<(Vec<Item>, Option<Item>), AccessError> {
+        let answer = self
+            .client()
+            .query()
+            .table_name(self.name())
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", T::TABLE.partition_key)
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .scan_index_forward(forward)
+            .consistent_read(consistent)
+            .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|e| self.failed(e))?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+    }
+
+    fn client(&self) -> &aws_sdk_dynamodb::Client {
+        self.tables.aws.dynamodb()
+    }
+
+    fn name(&self) -> String {
+        self.tables.physical_name(T::TABLE)
+    }
+
+    fn failed<E>(&self, error: aws_sdk_dynamodb::error::SdkError<E>) -> AccessError
+    where
+        E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        AccessError::from_sdk(T::TABLE.name, error)
+    }
+}
+
+impl<T: Row + Cached> Dao<T> {
+    /// The row with the highest sort key, from the cache when it is there; `None` when the partition is empty.
+    pub async fn find_most_recent_by_pk(&self, pk: &str) -> Result<Option<Arc<T>>, AccessError> {
+        if let Some(hit) = self.rao.get::<T>(pk).await {
+            return Ok(Some(hit.value));
+        }
+        let Some(row) = self.newest(pk, false).await? else { return Ok(None) };
+        let row = Arc::new(row);
+        self.rao.put(pk, Arc::clone(&row), T::TTL).await;
+        Ok(Some(row))
+    }
+}
+
+impl<T: Unique> Dao<T> {
+    /// Writes the first row with this partition key.
+    ///
+    /// # Errors
+    /// [`AccessError::AlreadyExists`] when there is one.
+    pub async fn insert_one(&self, pk: &str, row: &T) -> Result<(), AccessError> {
+        self.insert_if_absent(pk, row).await
+    }
+}

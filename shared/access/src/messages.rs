@@ -1,0 +1,59 @@
+//! What domains say to each other through queues. A message type owns its queue.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A queue as the template creates it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    pub name: &'static str,
+    pub fifo: bool,
+    /// How long a received message stays hidden unless extended; at least six times the worker's time-out.
+    pub visibility: Duration,
+    /// After so many receives a message goes to the dead-letter queue.
+    pub max_receive_count: u32,
+    pub dead_letter: Option<&'static Self>,
+}
+
+/// A request for work, with the key under which it is one job.
+pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What is done, as part of the job's key: `refresh-clusters`.
+    const KIND: &'static str;
+    const QUEUE: &'static QueueSpec;
+}
+
+pub const DEAD_LETTERS: QueueSpec = QueueSpec {
+    name: "dead-letters",
+    fifo: true,
+    visibility: Duration::from_secs(180),
+    max_receive_count: 1000,
+    dead_letter: None,
+};
+
+pub const REFRESH_CLUSTERS: QueueSpec = QueueSpec {
+    name: "refresh-clusters",
+    fifo: true,
+    visibility: Duration::from_secs(720),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+pub const QUEUES: [&QueueSpec; 2] = [&REFRESH_CLUSTERS, &DEAD_LETTERS];
+
+/// Compute the cluster report of a token with these parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshClusters {
+    pub chain: String,
+    /// `0x` and 40 lower-case hex digits.
+    pub address: String,
+    pub top: u32,
+    pub hub_degree: u32,
+}
+
+impl Message for RefreshClusters {
+    const KIND: &'static str = "refresh-clusters";
+    const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
+}

@@ -1,0 +1,105 @@
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TimeToLiveSpecification,
+};
+
+/// A table as the template creates it. The one place where key names stand in code; `tidy` holds it against the
+/// template.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    pub name: &'static str,
+    /// Partition key, a string.
+    pub partition_key: &'static str,
+    /// Sort key, a number.
+    pub sort_key: Option<&'static str>,
+    pub index: Option<Index>,
+}
+
+/// A global secondary index, sparse: only rows with both attributes are in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Index {
+    pub name: &'static str,
+    /// A string.
+    pub partition_key: &'static str,
+    /// A number.
+    pub sort_key: &'static str,
+}
+
+/// The attribute by which DynamoDB removes rows of any table: seconds since 1970.
+pub const EXPIRES_AT: &str = "expiresAt";
+
+/// One row per job key: who computes what, since when, and how it ended.
+pub const JOBS: Table = Table {
+    name: "jobs",
+    partition_key: "job",
+    sort_key: None,
+    index: Some(Index { name: "open-jobs", partition_key: "open", sort_key: "leaseUntil" }),
+};
+
+/// Cluster reports, one row per refresh.
+pub const REPORTS: Table =
+    Table { name: "reports", partition_key: "report", sort_key: Some("timestamp"), index: None };
+
+/// What a token says of itself, one row per refresh.
+pub const METADATA: Table =
+    Table { name: "metadata", partition_key: "token", sort_key: Some("timestamp"), index: None };
+
+/// Which block ranges of a token's transfers are stored, and where.
+pub const SEGMENTS: Table =
+    Table { name: "segments", partition_key: "token", sort_key: Some("fromBlock"), index: None };
+
+pub const TABLES: [&Table; 4] = [&JOBS, &REPORTS, &METADATA, &SEGMENTS];
+
+/// Creates every table that is not there, with its index and expiry; a table another process creates meanwhile is fine.
+pub(crate) async fn create_missing(client: &aws_sdk_dynamodb::Client, prefix: &str) -> Result<(), crate::AccessError> {
+    for table in TABLES {
+        match table.definition(client, prefix).send().await {
+            Ok(_) => {}
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => continue,
+            Err(e) => return Err(crate::AccessError::from_sdk(table.name, e)),
+        }
+        let expiry = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
+        let expiry = expiry.map_err(|e| crate::AccessError::malformed(table.name, e))?;
+        let sent = client.update_time_to_live().table_name(format!("{prefix}{}", table.name));
+        let sent = sent.time_to_live_specification(expiry).send().await;
+        sent.map_err(|e| crate::AccessError::from_sdk(table.name, e))?;
+    }
+    Ok(())
+}
+
+impl Table {
+    fn definition(&self, client: &aws_sdk_dynamodb::Client, prefix: &str) -> CreateTableFluentBuilder {
+        let attribute = |name: &str, kind| {
+            AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("both are given")
+        };
+        let key = |name: &str, kind| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("both are given")
+        };
+        let mut create = client
+            .create_table()
+            .table_name(format!("{prefix}{}", self.name))
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute(self.partition_key, ScalarAttributeType::S))
+            .key_schema(key(self.partition_key, KeyType::Hash));
+        if let Some(name) = self.sort_key {
+            create = create
+                .attribute_definitions(attribute(name, ScalarAttributeType::N))
+                .key_schema(key(name, KeyType::Range));
+        }
+        if let Some(index) = &self.index {
+            let definition = GlobalSecondaryIndex::builder()
+                .index_name(index.name)
+                .key_schema(key(index.partition_key, KeyType::Hash))
+                .key_schema(key(index.sort_key, KeyType::Range))
+                .projection(Projection::builder().projection_type(ProjectionType::All).build())
+                .build()
+                .expect("name, keys and projection are given");
+            create = create
+                .attribute_definitions(attribute(index.partition_key, ScalarAttributeType::S))
+                .attribute_definitions(attribute(index.sort_key, ScalarAttributeType::N))
+                .global_secondary_indexes(definition);
+        }
+        create
+    }
+}

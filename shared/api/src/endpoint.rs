@@ -1,0 +1,96 @@
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
+use http::Method;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+/// One deployed function: its name and what it answers.
+#[derive(Clone)]
+pub struct Endpoint<S> {
+    /// The function's name, `<domain>-<verb-noun>`; in metrics and, as `operationId`, in the OpenAPI document.
+    pub name: &'static str,
+    pub router: OpenApiRouter<S>,
+}
+
+/// Where a route leaves its endpoint's name for the metrics, which are taken outside of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EndpointName(Arc<OnceLock<&'static str>>);
+
+impl EndpointName {
+    pub(crate) fn get(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
+    /// `Endpoint::new("tokens-get-clusters", routes!(get_clusters))`
+    pub fn new(name: &'static str, routes: UtoipaMethodRouter<S>) -> Self {
+        let leave_name = move |request: Request| async move {
+            if let Some(slot) = request.extensions().get::<EndpointName>() {
+                // Set already only when endpoints are nested; the outer name stands.
+                let _ = slot.0.set(name);
+            }
+            request
+        };
+        let mut router = OpenApiRouter::new().routes(routes).route_layer(map_request(leave_name));
+        for item in router.get_openapi_mut().paths.paths.values_mut() {
+            let mut operations = operations_mut(item);
+            let is_only = operations.len() == 1;
+            for (method, operation) in &mut operations {
+                let suffix = if is_only { String::new() } else { format!("-{}", method.as_str().to_lowercase()) };
+                operation.operation_id = Some(format!("{name}{suffix}"));
+            }
+        }
+        Self { name, router }
+    }
+
+    /// What is answered, as (method, path template), by path.
+    pub fn routes(&self) -> Vec<(Method, String)> {
+        let paths = &self.router.get_openapi().paths.paths;
+        paths
+            .iter()
+            .flat_map(|(path, item)| operations(item).into_iter().map(|(method, _)| (method, path.clone())))
+            .collect()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> From<Endpoint<S>> for Router<S> {
+    fn from(endpoint: Endpoint<S>) -> Self {
+        endpoint.router.into()
+    }
+}
+
+fn operations(item: &PathItem) -> Vec<(Method, &Operation)> {
+    let PathItem { get, put, post, delete, patch, head, options, .. } = item;
+    [
+        (Method::GET, get),
+        (Method::PUT, put),
+        (Method::POST, post),
+        (Method::DELETE, delete),
+        (Method::PATCH, patch),
+        (Method::HEAD, head),
+        (Method::OPTIONS, options),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+    .collect()
+}
+
+pub(crate) fn operations_mut(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
+    let PathItem { get, put, post, delete, patch, head, options, .. } = item;
+    [
+        (Method::GET, get),
+        (Method::PUT, put),
+        (Method::POST, post),
+        (Method::DELETE, delete),
+        (Method::PATCH, patch),
+        (Method::HEAD, head),
+        (Method::OPTIONS, options),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+    .collect()
+}

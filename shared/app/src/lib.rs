@@ -1,0 +1,80 @@
+//! What a handler or a worker holds: the ports of this deployment, and how they are set. No behaviour.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use access::{BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Queue, Rao, Tables};
+use axum::extract::FromRef;
+use chains::Chains;
+use identity::Verifier;
+
+/// Shared by everything in a process; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub tables: Tables,
+    pub rao: Rao,
+    pub jobs: Jobs,
+    pub queue: Arc<dyn Queue>,
+    pub blobs: Arc<dyn BlobStore>,
+    pub cursors: Cursors,
+    pub chains: Chains,
+    pub verifier: Arc<Verifier>,
+    pub settings: Settings,
+}
+
+/// What an operator may set about the domains.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Of this deployment: `prod`, `local`.
+    pub environment: String,
+    pub reports: Freshness,
+    pub metadata: Freshness,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The read path for results of one type.
+    pub fn dqo<T: Computed>(&self, freshness: Freshness) -> Dqo<T> {
+        let Parts { tables, rao, jobs, blobs, clock, .. } = &*self.0;
+        Dqo::open(tables, rao, jobs, Arc::clone(blobs), Arc::clone(clock), freshness)
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Arc<Verifier> {
+    fn from_ref(app: &App) -> Self {
+        Self::clone(&app.verifier)
+    }
+}
+
+impl worker::Ports for App {
+    fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    fn queue(&self) -> &Arc<dyn Queue> {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn ids(&self) -> &Arc<dyn Ids> {
+        &self.ids
+    }
+}

@@ -1,0 +1,434 @@
+use std::io::Write;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+const TOKEN: &str = "0x970a341b4e311a5c7248dc9c3d8d4f35fedfa73e";
+const OWN: &str = "block_number,timestamp,tx_hash,log_index,token,from,to,value_raw\n";
+
+fn options() -> CsvOptions {
+    CsvOptions { file: "a.csv".into(), ..CsvOptions::default() }
+}
+
+fn read_with(text: &[u8], options: &CsvOptions) -> Result<(Vec<Transfer>, CsvSummary), SourceError> {
+    let mut transfers = Vec::new();
+    let summary = read_csv(text, options, |transfer| transfers.push(*transfer), |_| {})?;
+    Ok((transfers, summary))
+}
+
+fn read(text: &str) -> Result<Vec<Transfer>, SourceError> {
+    Ok(read_with(text.as_bytes(), &options())?.0)
+}
+
+fn address(byte: u8) -> Address {
+    Address([byte; 20])
+}
+
+/// A row of our own columns with one field replaced.
+fn own_row(column: usize, field: &str) -> String {
+    let tx = TxHash([9; 32]).to_string();
+    let (from, to) = (address(1).to_string(), address(2).to_string());
+    let mut fields = ["17", "1600000000", &tx, "3", TOKEN, &from, &to, "12345"];
+    fields[column] = field;
+    fields.join(",") + "\n"
+}
+
+fn good_row() -> String {
+    own_row(0, "17")
+}
+
+fn expected() -> Transfer {
+    Transfer {
+        block: 17,
+        timestamp: Some(1_600_000_000),
+        tx: TxHash([9; 32]),
+        log_index: Some(3),
+        from: address(1),
+        to: address(2),
+        value: Amount::from(12345),
+    }
+}
+
+#[test]
+fn our_own_columns_are_read() {
+    let empty = own_row(1, "").replace(",3,", ",,");
+    let (transfers, summary) = read_with(format!("{OWN}{}{empty}", good_row()).as_bytes(), &options()).unwrap();
+    assert_eq!(transfers, [expected(), Transfer { timestamp: None, log_index: None, ..expected() }]);
+    assert_eq!(summary, CsvSummary { rows: 2, token: Some(TOKEN.parse().unwrap()), ..CsvSummary::default() });
+}
+
+#[test]
+fn a_file_may_end_without_a_line_feed_and_hold_blank_lines() {
+    let text = format!("\u{feff}{OWN}\n{}\r\n\n{}", good_row().trim_end(), good_row().trim_end());
+    assert_eq!(read(&text).unwrap(), [expected(), expected()]);
+    assert_eq!(read(OWN.trim_end()).unwrap(), []);
+}
+
+#[test]
+fn ethereum_etl_columns_are_read() {
+    let text = format!(
+        "token_address,from_address,to_address,value,transaction_hash,log_index,block_number,block_timestamp,block_hash\n\
+         {TOKEN},{},{},0x3039,{},3,17,2020-09-13 12:26:40 UTC,0xabc\n",
+        address(1),
+        address(2),
+        TxHash([9; 32])
+    );
+    assert_eq!(read(&text).unwrap(), [expected()]);
+}
+
+fn etherscan(quantity: &str) -> String {
+    format!(
+        "\"Transaction Hash\",\"Blockno\",\"UnixTimestamp\",\"DateTime (UTC)\",\"From\",\"To\",\"Quantity\",\"Method\"\r\n\
+         \"{}\",\"17\",\"1600000000\",\"2020-09-13 12:26:40\",\"{}\",\"{}\",\"{quantity}\",\"Transfer, \"\"fast\"\"\"\r\n",
+        TxHash([9; 32]),
+        address(1),
+        address(2)
+    )
+}
+
+#[test]
+fn the_etherscan_export_is_read_with_the_decimals_given() {
+    for (quantity, decimals, value) in [
+        ("1.2345", 4, 12345),
+        ("12,345", 0, 12345),
+        ("0.00000000012345", 14, 12345),
+        ("12345.000", 0, 12345),
+        (".12345", 5, 12345),
+        ("1,234.5", 1, 12345),
+    ] {
+        let options = CsvOptions { decimals: Some(decimals), ..options() };
+        let (transfers, summary) = read_with(etherscan(quantity).as_bytes(), &options).unwrap();
+        assert_eq!(transfers, [Transfer { log_index: None, value: Amount::from(value), ..expected() }], "{quantity}");
+        assert_eq!(summary.token, None);
+    }
+    for (quantity, decimals) in [("1.5", 0), ("", 2), (".", 2), ("1e5", 2), (",1", 2), ("1.0,0", 4), ("-1", 2)] {
+        let options = CsvOptions { decimals: Some(decimals), ..options() };
+        let error = read_with(etherscan(quantity).as_bytes(), &options).unwrap_err();
+        assert!(error.to_string().contains("column Quantity: expected a number with no more digits"), "{error}");
+    }
+}
+
+#[test]
+fn display_numbers_without_decimals_name_the_missing_option() {
+    let error = read(&etherscan("1")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.csv: option `decimals` is needed: column Quantity holds display numbers, not base units"
+    );
+}
+
+#[test]
+fn a_bad_field_is_named_with_file_line_column_and_what_was_expected() {
+    for (column, field, message) in [
+        (0, "x17", "column block_number: expected a block number, got \"x17\""),
+        (0, "", "column block_number: expected a block number, got \"\""),
+        (0, "99999999999999999999", "column block_number: expected a block number, got \"99999999999999999999\""),
+        (
+            1,
+            "yesterday",
+            "column timestamp: expected seconds since 1970 or an ISO 8601 date and time, got \"yesterday\"",
+        ),
+        (2, "0x12", "column tx_hash: expected a transaction hash: 0x and 64 hex digits, got \"0x12\""),
+        (3, "-1", "column log_index: expected a whole number below 2^32, or nothing, got \"-1\""),
+        (3, "4294967296", "column log_index: expected a whole number below 2^32, or nothing, got \"4294967296\""),
+        (4, "HLS", "column token: expected an address: 0x and 40 hex digits, got \"HLS\""),
+        (5, "0x1234", "column from: expected an address: 0x and 40 hex digits, got \"0x1234\""),
+        (6, "", "column to: expected an address: 0x and 40 hex digits, got \"\""),
+        (7, "1.5", "column value_raw: expected a whole number below 2^256, decimal or 0x-hex, got \"1.5\""),
+        (7, "0x", "column value_raw: expected a whole number below 2^256, decimal or 0x-hex, got \"0x\""),
+        (7, "1e18", "column value_raw: expected a whole number below 2^256, decimal or 0x-hex, got \"1e18\""),
+        (7, "1,2", "column (row): expected 8 columns, got \"9 columns\""),
+    ] {
+        let text = format!("{OWN}{}{}", good_row(), own_row(column, field));
+        let error = read(&text).unwrap_err();
+        assert_eq!(error.to_string(), format!("a.csv: line 3, {message}"));
+        assert!(!error.is_retryable());
+    }
+    let beyond = format!("1{}", "0".repeat(78));
+    assert!(read(&format!("{OWN}{}", own_row(7, &beyond))).is_err());
+}
+
+#[test]
+fn lines_are_counted_through_quoted_line_feeds() {
+    let text = format!("note,{OWN}\"one\ntwo\",{}three,{}", good_row(), own_row(0, "x"));
+    assert!(read(&text).unwrap_err().to_string().starts_with("a.csv: line 4, column block_number"));
+}
+
+#[test]
+fn a_header_that_lacks_a_column_or_names_one_twice_is_refused() {
+    for (header, message) in [
+        ("", "line 1, column (header): expected a header naming the columns, got \"\""),
+        (
+            "a,b\n",
+            "line 1, column (header): expected a column `block_number` or `Blockno`, got \"a,b\"",
+        ),
+        (
+            "block_number,tx_hash,from,to\n",
+            "line 1, column (header): expected a column `value_raw`, `value`, `Quantity` or `TokenValue`, got \
+             \"block_number,tx_hash,from,to\"",
+        ),
+        ("From,block,FROM,to,value\n", "line 1, column FROM: expected every column named once, got \"FROM\""),
+    ] {
+        assert_eq!(read(header).unwrap_err().to_string(), format!("a.csv: {message}"));
+    }
+}
+
+#[test]
+fn bad_rows_are_counted_when_asked_and_the_others_are_read() {
+    let options = CsvOptions { skip_bad_rows: true, ..options() };
+    let long = format!("{}\n", "9".repeat(3 * BUFFER_BYTES));
+    let bad = [own_row(0, "x"), "\n".into(), own_row(6, "\"0x"), own_row(3, "\"a\"b"), long, "1,2\n".into()];
+    let mut text = OWN.to_owned();
+    for row in bad {
+        text += &row;
+        text += &good_row();
+    }
+    text += &own_row(7, "\"unclosed");
+    let (transfers, summary) = read_with(text.as_bytes(), &options).unwrap();
+    assert_eq!(transfers, vec![expected(); 6]);
+    assert_eq!((summary.rows, summary.bad_rows), (6, 6));
+    let first = summary.first_bad.unwrap();
+    assert_eq!((first.line, first.column.as_str()), (2, "block_number"));
+    // The header is no row: nothing can be read without it.
+    assert!(read_with(b"a,b\n1,2\n", &options).is_err());
+}
+
+#[test]
+fn a_row_longer_than_the_buffer_is_an_error_and_lines_are_counted_past_it() {
+    let long = "9".repeat(3 * BUFFER_BYTES);
+    let text = format!("{OWN}{long}\n{}", own_row(0, "x"));
+    let error = read(&text).unwrap_err();
+    assert!(error.to_string().starts_with("a.csv: line 2, column (row): expected a row of at most 256 KiB"), "{error}");
+    let mut lines = Vec::new();
+    let skipping = CsvOptions { skip_bad_rows: true, ..options() };
+    let summary = read_csv(text.as_bytes(), &skipping, |transfer| lines.push(transfer.block), |_| {}).unwrap();
+    assert_eq!((summary.bad_rows, lines.len()), (2, 0));
+}
+
+#[test]
+fn a_stray_quote_is_an_error_where_it_stands() {
+    let error = read(&format!("{OWN}{}", own_row(3, "\"3\"4"))).unwrap_err();
+    let expected = "a.csv: line 2, column log_index: expected a closing quote, then a comma or the end of the line, got ";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    let error = read(&format!("{OWN}{}{}", own_row(5, "\"0x"), good_row())).unwrap_err();
+    assert!(error.to_string().starts_with("a.csv: line 2, column from: expected a closing quote"), "{error}");
+}
+
+#[test]
+fn several_tokens_in_a_file_need_a_choice() {
+    let other = address(7);
+    let text = format!("{OWN}{}{}", good_row(), own_row(4, &other.to_string()));
+    assert_eq!(
+        read(&text).unwrap_err().to_string(),
+        format!("a.csv: option `token` is needed: the file holds several tokens, {TOKEN} and {other} among them")
+    );
+    for (token, rows) in [(TOKEN.parse().unwrap(), 1), (other, 1), (address(8), 0)] {
+        let options = CsvOptions { token: Some(token), ..options() };
+        let (_, summary) = read_with(text.as_bytes(), &options).unwrap();
+        assert_eq!((summary.rows, summary.other_rows), (rows, 2 - rows));
+        assert_eq!(summary.token, (rows > 0).then_some(token));
+    }
+}
+
+#[test]
+fn timestamps_are_seconds_or_iso_8601() {
+    for text in [
+        "1600000000",
+        "2020-09-13T12:26:40Z",
+        "2020-09-13T12:26:40.000Z",
+        "2020-09-13 12:26:40",
+        "2020-09-13 12:26:40 UTC",
+        "2020-09-13 12:26:40.000000 UTC",
+        "2020-09-13T14:26:40+02:00",
+        "2020-09-13 12:26:40+00:00",
+    ] {
+        assert_eq!(timestamp(text.as_bytes()), Some(1_600_000_000), "{text}");
+    }
+    for text in ["1969-12-31T23:59:59Z", "2020-13-01 00:00:00", "12:26:40", "-5", "1.5"] {
+        assert_eq!(timestamp(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn damaged_compression_is_an_error_of_the_file() {
+    let mut packed = gzip(format!("{OWN}{}", good_row().repeat(50)).as_bytes());
+    packed.truncate(packed.len() - 10);
+    let error = read_with(&packed, &options()).unwrap_err();
+    assert_eq!(error.to_string(), "a.csv: cannot be read");
+    assert!(matches!(error, SourceError::File { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof));
+}
+
+#[test]
+fn progress_is_told_in_bytes_of_the_compressed_input() {
+    let packed = gzip(format!("{OWN}{}", good_row().repeat(5000)).as_bytes());
+    let mut seen = Vec::new();
+    let summary = read_csv(packed.as_slice(), &options(), |_| {}, |bytes| seen.push(bytes)).unwrap();
+    assert_eq!(summary.rows, 5000);
+    assert!(seen.is_sorted());
+    assert_eq!(seen.last(), Some(&(packed.len() as u64)));
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Gives a few bytes at a time, as a pipe may.
+struct Dripping<'a>(&'a [u8], usize);
+
+impl Read for Dripping<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.len().min(buffer.len()).min(self.1);
+        buffer[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
+fn transfers() -> impl Strategy<Value = Vec<Transfer>> {
+    let value = prop_oneof![
+        any::<u64>().prop_map(Amount::from),
+        any::<u128>().prop_map(Amount::from),
+        any::<[u8; 32]>().prop_map(Amount::from_le_bytes),
+    ];
+    let time = prop_oneof![Just(None), (0..4_000_000_000_u64).prop_map(Some)];
+    let log = prop_oneof![Just(None), any::<u32>().prop_map(Some)];
+    let block = 0..10_u64.pow(19);
+    let sides = (any::<[u8; 20]>().prop_map(Address), any::<[u8; 20]>().prop_map(Address));
+    let row = (block, time, any::<[u8; 32]>().prop_map(TxHash), log, sides, value);
+    prop::collection::vec(row, 0..20).prop_map(|rows| {
+        let build = |(block, timestamp, tx, log_index, (from, to), value)| Transfer {
+            block,
+            timestamp,
+            tx,
+            log_index,
+            from,
+            to,
+            value,
+        };
+        rows.into_iter().map(build).collect()
+    })
+}
+
+/// How a row's fields are written. `Index` picks among the ways.
+fn write_fields(transfer: &Transfer, own: bool, ways: &[Index]) -> [(&'static str, String); 8] {
+    let iso = |seconds: u64| {
+        let time = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap();
+        match ways[0].index(3) {
+            0 => seconds.to_string(),
+            1 => time.to_string(),
+            _ => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        }
+    };
+    let value = if ways[1].index(2) == 0 { transfer.value.to_string() } else { format!("{:#x}", transfer.value) };
+    let case = |text: String| if ways[2].index(2) == 0 { text } else { text[..2].to_owned() + &text[2..].to_uppercase() };
+    let name = |ours, etl| if own { ours } else { etl };
+    [
+        ("block_number", transfer.block.to_string()),
+        (name("timestamp", "block_timestamp"), transfer.timestamp.map_or_else(String::new, iso)),
+        (name("tx_hash", "transaction_hash"), case(transfer.tx.to_string())),
+        ("log_index", transfer.log_index.map_or_else(String::new, |index| index.to_string())),
+        (name("token", "token_address"), TOKEN.to_owned()),
+        (name("from", "from_address"), case(transfer.from.to_string())),
+        (name("to", "to_address"), transfer.to.to_string()),
+        (name("value_raw", "value"), value),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn rows_come_back_whatever_the_columns_order_quotes_line_ends_and_compression(
+        transfers in transfers(),
+        own in any::<bool>(),
+        order in Just([0_usize, 1, 2, 3, 4, 5, 6, 7, 8, 9]).prop_shuffle(),
+        ways in prop::collection::vec(any::<Index>(), 3),
+        notes in prop::collection::vec("[ -~\n\u{e9}]{0,12}", 20),
+        style in prop_oneof![
+            Just(csv::QuoteStyle::Necessary), Just(csv::QuoteStyle::Always), Just(csv::QuoteStyle::NonNumeric)
+        ],
+        crlf in any::<bool>(),
+        compression in 0..3_u8,
+        drip in 1..200_usize,
+    ) {
+        let terminator = if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut writer = csv::WriterBuilder::new().quote_style(style).terminator(terminator).from_writer(Vec::new());
+        // Two columns nobody knows, among them texts with commas, quotes and line feeds.
+        let row = |transfer: &Transfer, note: &str| {
+            let mut fields = write_fields(transfer, own, &ways).to_vec();
+            fields.push(("note", note.to_owned()));
+            fields.push(("more", "x".to_owned()));
+            order.map(|place| fields[place].clone())
+        };
+        writer.write_record(row(&expected(), "").map(|(name, _)| name)).unwrap();
+        for (transfer, note) in transfers.iter().zip(&notes) {
+            writer.write_record(row(transfer, note).map(|(_, field)| field)).unwrap();
+        }
+        let text = writer.into_inner().unwrap();
+        let packed = match compression {
+            0 => text,
+            1 => gzip(&text),
+            _ => zstd::encode_all(text.as_slice(), 1).unwrap(),
+        };
+        let mut found = Vec::new();
+        let summary = read_csv(Dripping(&packed, drip), &options(), |transfer| found.push(*transfer), |_| {}).unwrap();
+        prop_assert_eq!(&found, &transfers);
+        prop_assert_eq!(summary.rows, transfers.len() as u64);
+    }
+
+    /// Text that is nearly CSV: what the `csv` crate takes for a good record, we do, and nothing else.
+    #[test]
+    fn records_are_those_that_the_csv_crate_sees(
+        rows in prop::collection::vec((
+            prop_oneof![Just("17"), Just("\"17\""), Just("x"), Just(" 17 "), Just(""), Just("\"1\"\"7\"")],
+            prop_oneof![
+                Just("a"), Just("\"a,b\""), Just("\"a\nb\""), Just("\"\"\"\""), Just("a\"b"), Just(""), Just("\"\r\n\"")
+            ],
+            prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n"), Just(",extra\n")],
+        ), 0..12),
+    ) {
+        let mut text = format!("block_number,note,{}", OWN.replace("block_number,", ""));
+        for (block, note, end) in rows {
+            let row = good_row();
+            text += &format!("{block},{note},{}{end}", row.trim_end().strip_prefix("17,").unwrap());
+        }
+        let (mut good, mut bad) = (0, 0);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+        for record in reader.byte_records() {
+            let record = record.unwrap();
+            if record.len() == 9 && record.get(0).unwrap().trim_ascii() == b"17" { good += 1 } else { bad += 1 }
+        }
+        let options = CsvOptions { skip_bad_rows: true, ..options() };
+        let (transfers, summary) = read_with(text.as_bytes(), &options).unwrap();
+        prop_assert_eq!((summary.rows, summary.bad_rows), (good, bad));
+        prop_assert!(transfers.iter().all(|transfer| *transfer == expected()));
+    }
+
+    #[test]
+    fn no_input_is_a_panic(text in "[\\x00-\\x7f]{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let options = CsvOptions { skip_bad_rows: true, decimals: Some(3), ..options() };
+        for input in [text.as_bytes(), &bytes] {
+            let _ = read_with(input, &options);
+            let mut rows = OWN.as_bytes().to_vec();
+            rows.extend_from_slice(input);
+            let _ = read_with(&rows, &options);
+        }
+    }
+
+    #[test]
+    fn quantities_are_exact(value in any::<[u8; 32]>(), decimals in 0..=77_u8) {
+        let value = Amount::from_le_bytes(value);
+        let digits = format!("{:0>1$}", value.to_string(), usize::from(decimals) + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - usize::from(decimals));
+        let mut grouped = String::new();
+        for (place, digit) in whole.chars().enumerate() {
+            if place > 0 && (whole.len() - place).is_multiple_of(3) {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        prop_assert_eq!(quantity(format!("{grouped}.{fraction}").as_bytes(), decimals), Some(value));
+    }
+}

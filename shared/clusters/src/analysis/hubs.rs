@@ -1,0 +1,43 @@
+use crate::ledger::Ledger;
+use crate::{Address, Kind, Labels, Parameters, Reason, Subject};
+
+/// Tells what an address is, and whether it is a hub.
+pub(super) struct Hubs<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) labels: &'a Labels,
+    pub(super) parameters: &'a Parameters,
+}
+
+impl Hubs<'_> {
+    pub(super) fn kind(&self, address: Address) -> Kind {
+        match self.labels.get(address) {
+            Some(label) => label.kind,
+            None if self.subject.contracts.contains(&address) => Kind::Contract,
+            None => Kind::Wallet,
+        }
+    }
+
+    /// Why the address joins nothing; `None` if it may join.
+    pub(super) fn reason(&self, address: Address, degree: u32) -> Option<Reason> {
+        let by_degree = (degree >= self.parameters.hub_degree).then_some(Reason::Degree);
+        let reason = match self.kind(address) {
+            Kind::Exchange => Some(Reason::Exchange),
+            Kind::Pool => Some(Reason::Pool),
+            Kind::Bridge => Some(Reason::Bridge),
+            Kind::Router => Some(Reason::Router),
+            Kind::Burn => Some(Reason::Burn),
+            Kind::Contract if self.parameters.contracts_are_hubs => Some(Reason::Contract),
+            Kind::Contract | Kind::Wallet => by_degree,
+        };
+        reason.filter(|_| !self.parameters.include_hubs)
+    }
+
+    /// What labelled burn addresses hold, wherever they rank.
+    pub(super) fn burnt(&self, ledger: &Ledger) -> crate::Units {
+        let burns = self.labels.iter().filter(|(_, label)| label.kind == Kind::Burn);
+        let balances = burns.filter_map(|(address, _)| ledger.find_account(address)).map(|account| {
+            ledger.accounts[account as usize].balance
+        });
+        balances.filter(|balance| balance.is_positive()).sum()
+    }
+}

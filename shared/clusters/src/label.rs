@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, ParseError};
+
+/// What an address is. All but `Wallet` and `Contract` are hubs wherever they are labelled; a contract is one unless
+/// the parameters say otherwise; a wallet is one only by its number of counterparties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    #[default]
+    Wallet,
+    Contract,
+    Exchange,
+    Pool,
+    Bridge,
+    Router,
+    /// Nobody can spend from it: what it holds is not in circulation.
+    Burn,
+}
+
+impl Kind {
+    /// The word a report and a label file use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wallet => "wallet",
+            Self::Contract => "contract",
+            Self::Exchange => "exchange",
+            Self::Pool => "pool",
+            Self::Bridge => "bridge",
+            Self::Router => "router",
+            Self::Burn => "burn",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Wallet, Self::Contract, Self::Exchange, Self::Pool, Self::Bridge, Self::Router, Self::Burn]
+            .into_iter()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// A name for an address, and what it is. A `Wallet` label also says that an address with code is somebody's wallet
+/// (a multi-signature or smart account), so that it is no hub for being a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    pub name: String,
+    pub kind: Kind,
+}
+
+/// Names of known addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(BTreeMap<Address, Label>);
+
+/// What is wrong with a label file. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    #[error("line {line}: {source}")]
+    Address { line: usize, source: ParseError },
+    #[error(
+        "line {line}: expected a kind (wallet, contract, exchange, pool, bridge, router or burn), got {got:?}"
+    )]
+    Kind { line: usize, got: String },
+    #[error("line {line}: expected {expected} fields as in the header, got {got}")]
+    Fields { line: usize, expected: usize, got: usize },
+    #[error("line {line}: a quoted field is not closed or goes on after its closing quote")]
+    Quote { line: usize },
+    #[error("line 1: expected a header with the columns address, name and kind; {0} is missing")]
+    Header(&'static str),
+    #[error("{0} is labelled twice")]
+    Twice(Address),
+    #[error("expected UTF-8 text")]
+    Utf8(#[source] std::str::Utf8Error),
+    #[error("expected a JSON list of {{\"address\", \"name\", \"kind\"}}: {0}")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Addresses at which tokens of every EVM chain are burnt.
+const BURN: [(&str, &str); 2] = [
+    ("0x000000000000000000000000000000000000dead", "Burn address 0x…dEaD"),
+    ("0xdead000000000000000042069420694206942069", "Burn address 0xdead…2069"),
+];
+
+/// Well-known Ethereum addresses, each published by whom it belongs to or shown under this name by block explorers
+/// for years.
+const ETHEREUM: [(&str, &str, Kind); 23] = [
+    ("0x28c6c06298d514db089934071355e5743bf21d60", "Binance 14", Kind::Exchange),
+    ("0x21a31ee1afc51d94c2efccaa2092ad1028285549", "Binance 15", Kind::Exchange),
+    ("0xdfd5293d8e347dfe59e90efd55b2956a1343963d", "Binance 16", Kind::Exchange),
+    ("0xf977814e90da44bfa03b6295a0616a897441acec", "Binance 20", Kind::Exchange),
+    ("0xbe0eb53f46cd790cd13851d5eff43d12404d33e8", "Binance 7", Kind::Exchange),
+    ("0x71660c4005ba85c37ccec55d0c4493e66fe775d3", "Coinbase 1", Kind::Exchange),
+    ("0xa9d1e08c7793af67e9d92fe308d5697fb81d3e43", "Coinbase 10", Kind::Exchange),
+    ("0x2910543af39aba0cd09dbb2d50200b3e800a63d2", "Kraken 1", Kind::Exchange),
+    ("0x267be1c1d684f78cb4f6a176c4911b741e4ffdc0", "Kraken 4", Kind::Exchange),
+    ("0x6cc5f688a315f3dc28a7781717a9a798a59fda7b", "OKX", Kind::Exchange),
+    ("0x0d0707963952f2fba59dd06f2b425ace40b492fe", "Gate.io", Kind::Exchange),
+    ("0xba12222222228d8ba445958a75a0704d566bf2c8", "Balancer V2 vault", Kind::Pool),
+    ("0x000000000004444c5dc75cb358380d2e3de08a90", "Uniswap V4 pool manager", Kind::Pool),
+    ("0x7a250d5630b4cf539739df2c5dacb4c659f2488d", "Uniswap V2 router", Kind::Router),
+    ("0xe592427a0aece92de3edee1f18e0157c05861564", "Uniswap V3 router", Kind::Router),
+    ("0x68b3465833fb72a70ecdf485e0e4c7bd8665fc45", "Uniswap V3 router 2", Kind::Router),
+    ("0xd9e1ce17f2641f24ae83637ab66a2cca9c378b9f", "SushiSwap router", Kind::Router),
+    ("0x1111111254eeb25477b68fb85ed929f73a960582", "1inch router v5", Kind::Router),
+    ("0xdef1c0ded9bec7f1a1670819833240f027b25eff", "0x exchange proxy", Kind::Router),
+    ("0x40ec5b33f54e0e8a33a975908c5ba1c14e5bbbdf", "Polygon ERC-20 bridge", Kind::Bridge),
+    ("0xa3a7b6f88361f48403514059f1f16c8e78d60eec", "Arbitrum ERC-20 gateway", Kind::Bridge),
+    ("0x99c9fc46f92e8a1c0dec1b1747d010903e884be1", "Optimism standard bridge", Kind::Bridge),
+    ("0x3154cf16ccdb4c6d922629664174b904d80f2c35", "Base standard bridge", Kind::Bridge),
+];
+
+impl Labels {
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// What is known without a file: burn addresses on every chain, and a few of the best known exchanges, pools,
+    /// routers and bridges on `ethereum`.
+    pub fn builtin(chain: &str) -> Self {
+        let ethereum: &[_] = if chain == "ethereum" { &ETHEREUM } else { &[] };
+        let burn = BURN.iter().map(|&(address, name)| (address, name, Kind::Burn));
+        let labels = burn.chain(ethereum.iter().copied()).map(|(address, name, kind)| {
+            let address = address.parse().expect("a built-in label's address is written correctly");
+            (address, Label { name: name.to_owned(), kind })
+        });
+        Self(labels.collect())
+    }
+
+    /// Reads a JSON list of `{"address", "name", "kind"}` or a CSV with a header naming these three columns in any
+    /// order (others are ignored). The first character tells which it is.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LabelError> {
+        let text = std::str::from_utf8(bytes).map_err(LabelError::Utf8)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with(['[', '{']) { Self::parse_json(text) } else { Self::parse_csv(text) }
+    }
+
+    fn parse_json(text: &str) -> Result<Self, LabelError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Entry {
+            address: Address,
+            name: String,
+            kind: Kind,
+        }
+        let entries: Vec<Entry> = serde_json::from_str(text).map_err(LabelError::Json)?;
+        let mut labels = Self::none();
+        for Entry { address, name, kind } in entries {
+            labels.insert_new(address, Label { name, kind })?;
+        }
+        Ok(labels)
+    }
+
+    fn parse_csv(text: &str) -> Result<Self, LabelError> {
+        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| !line.trim().is_empty());
+        let (line, header) = lines.next().unwrap_or((1, ""));
+        let header = fields(header).ok_or(LabelError::Quote { line })?;
+        let column = |name| header.iter().position(|field| field.trim().eq_ignore_ascii_case(name)).ok_or(LabelError::Header(name));
+        let (address, name, kind) = (column("address")?, column("name")?, column("kind")?);
+
+        let mut labels = Self::none();
+        for (line, row) in lines {
+            let row = fields(row).ok_or(LabelError::Quote { line })?;
+            if row.len() != header.len() {
+                return Err(LabelError::Fields { line, expected: header.len(), got: row.len() });
+            }
+            let address = row[address].trim().parse().map_err(|source| LabelError::Address { line, source })?;
+            let got = row[kind].trim();
+            let kind = Kind::parse(got)
+                .ok_or_else(|| LabelError::Kind { line, got: got.chars().take(80).collect() })?;
+            labels.insert_new(address, Label { name: row[name].trim().to_owned(), kind })?;
+        }
+        Ok(labels)
+    }
+
+    fn insert_new(&mut self, address: Address, label: Label) -> Result<(), LabelError> {
+        if self.0.insert(address, label).is_some() { Err(LabelError::Twice(address)) } else { Ok(()) }
+    }
+
+    pub fn get(&self, address: Address) -> Option<&Label> {
+        self.0.get(&address)
+    }
+
+    /// Replaces what was known about `address`.
+    pub fn insert(&mut self, address: Address, label: Label) {
+        self.0.insert(address, label);
+    }
+
+    /// Takes in all of `other`, whose word counts where both label an address.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Address, &Label)> {
+        self.0.iter().map(|(&address, label)| (address, label))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The fields of one CSV line; `None` where a quoted field does not end as it should. A field has no line break.
+fn fields(line: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            None => match rest.split_once(',') {
+                Some((field, after)) => (field.to_owned(), Some(after)),
+                None => (rest.to_owned(), None),
+            },
+            Some(quoted) => {
+                let mut field = String::new();
+                let mut quoted = quoted;
+                loop {
+                    let (part, after) = quoted.split_once('"')?;
+                    field.push_str(part);
+                    match after.strip_prefix('"') {
+                        Some(after) => {
+                            field.push('"');
+                            quoted = after;
+                        }
+                        None if after.is_empty() => break (field, None),
+                        None => break (field, Some(after.strip_prefix(',')?)),
+                    }
+                }
+            }
+        };
+        fields.push(field);
+        match after {
+            Some(after) => rest = after,
+            None => return Some(fields),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALLET: &str = "0x00000000000000000000000000000000000000aa";
+    const POOL: &str = "0x00000000000000000000000000000000000000BB";
+
+    fn error(text: &str) -> String {
+        Labels::parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_built_in_list_has_every_kind_of_hub_on_ethereum_and_burns_everywhere() {
+        let ethereum = Labels::builtin("ethereum");
+        assert_eq!(ethereum.len(), BURN.len() + ETHEREUM.len());
+        for kind in [Kind::Exchange, Kind::Pool, Kind::Bridge, Kind::Router, Kind::Burn] {
+            assert!(ethereum.iter().any(|(_, label)| label.kind == kind), "{kind:?}");
+        }
+        assert!(Labels::builtin("polygon").iter().all(|(_, label)| label.kind == Kind::Burn));
+        assert!(Labels::none().is_empty());
+    }
+
+    #[test]
+    fn json_and_csv_say_the_same() {
+        let json = format!(
+            r#"[{{"address":"{WALLET}","name":"Ann, \"A\"","kind":"wallet"}},{{"address":"{POOL}","name":"Pair","kind":"pool"}}]"#
+        );
+        let csv = format!("kind,note,Address,name\r\nwallet,x,{WALLET},\"Ann, \"\"A\"\"\"\r\n\r\nPool,,{POOL},Pair\r\n");
+        let labels = Labels::parse(json.as_bytes()).unwrap();
+        assert_eq!(Labels::parse(csv.as_bytes()).unwrap(), labels);
+        let label = labels.get(WALLET.parse().unwrap()).unwrap();
+        assert_eq!(label, &Label { name: "Ann, \"A\"".to_owned(), kind: Kind::Wallet });
+    }
+
+    #[test]
+    fn a_bad_file_is_told_where_and_why() {
+        assert_eq!(error(""), "line 1: expected a header with the columns address, name and kind; address is missing");
+        assert_eq!(
+            error("address,name\n"),
+            "line 1: expected a header with the columns address, name and kind; kind is missing"
+        );
+        assert_eq!(
+            error("address,name,kind\n0x12,a,pool\n"),
+            "line 2: expected an address: 0x and 40 hex digits, got \"0x12\""
+        );
+        assert_eq!(
+            error(&format!("address,name,kind\n\n{WALLET},a,whale\n")),
+            "line 3: expected a kind (wallet, contract, exchange, pool, bridge, router or burn), got \"whale\""
+        );
+        assert_eq!(
+            error(&format!("address,name,kind\n{WALLET},pool\n")),
+            "line 2: expected 3 fields as in the header, got 2"
+        );
+        assert!(error(&format!("address,name,kind\n{WALLET},\"a,pool\n")).starts_with("line 2: a quoted field"));
+        assert_eq!(
+            error(&format!("address,name,kind\n{WALLET},a,pool\n{WALLET},b,pool\n")),
+            format!("{WALLET} is labelled twice")
+        );
+        assert!(error("[{\"address\":1}]").starts_with("expected a JSON list"));
+        assert!(error("{}").starts_with("expected a JSON list"));
+        assert_eq!(Labels::parse(&[0xff]).unwrap_err().to_string(), "expected UTF-8 text");
+    }
+
+    #[test]
+    fn a_later_list_overrides_an_earlier_one() {
+        let mut labels = Labels::builtin("ethereum");
+        let dead = "0x000000000000000000000000000000000000dead".parse().unwrap();
+        let mine = Label { name: "mine".to_owned(), kind: Kind::Wallet };
+        labels.extend(Labels([(dead, mine.clone())].into()));
+        assert_eq!(labels.get(dead), Some(&mine));
+    }
+}

@@ -1,0 +1,30 @@
+//! Who really holds a token: balances, links, clusters and concentration, exact and reproducible. Pure: no I/O.
+//!
+//! [`Ledger`] adds up transfers, [`analyse`] makes a [`Report`] of it.
+
+mod address;
+mod analysis;
+mod components;
+mod concentration;
+mod label;
+mod ledger;
+mod parameters;
+
+mod report;
+
+mod subject;
+mod transfer;
+mod units;
+
+pub use address::{Address, ParseError, TxHash};
+pub use analysis::analyse;
+pub use label::{Kind, Label, LabelError, Labels};
+pub use ledger::{Ledger, LedgerError};
+pub use parameters::{ParameterError, Parameters};
+pub use report::{
+    AsOf, Cluster, Concentration, Digest, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report,
+    Supply, SupplyDisplay, Token,
+};
+pub use subject::{Subject, TokenKind};
+pub use transfer::{Amount, Transfer};
+pub use units::Units;

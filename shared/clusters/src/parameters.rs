@@ -1,0 +1,75 @@
+use serde::{Deserialize, Serialize};
+
+/// The thresholds of an analysis; a report carries those it was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Parameters {
+    /// How many of the largest holders are looked at, 1 to 10 000.
+    pub top: u32,
+    /// From how many distinct counterparties on an address is a hub, which joins nothing. At least 2.
+    pub hub_degree: u32,
+    /// Lets hubs join wallets like any other holder. On real tokens one component then holds nearly everything.
+    pub include_hubs: bool,
+    /// Counts transfers of nothing as trade: as links, for degrees and for magic nodes. Anyone can send them in
+    /// anyone's name ("address poisoning").
+    pub include_zero_value: bool,
+    /// Lets an outsider that traded with two or more of the top holders join them.
+    pub magic_nodes: bool,
+    /// Takes a known contract for a hub.
+    pub contracts_are_hubs: bool,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            top: 1000,
+            hub_degree: 200,
+            include_hubs: false,
+            include_zero_value: false,
+            magic_nodes: false,
+            contracts_are_hubs: true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    #[error("top is {0}, expected 1 to {max}", max = Parameters::MAX_TOP)]
+    Top(u32),
+    #[error("hubDegree is {0}, expected at least 2")]
+    HubDegree(u32),
+}
+
+impl Parameters {
+    pub const MAX_TOP: u32 = 10_000;
+
+    pub fn validate(&self) -> Result<(), ParameterError> {
+        if self.top == 0 || self.top > Self::MAX_TOP {
+            return Err(ParameterError::Top(self.top));
+        }
+        if self.hub_degree < 2 {
+            return Err(ParameterError::HubDegree(self.hub_degree));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_absent_fields_take_them() {
+        assert_eq!(Parameters::default().validate(), Ok(()));
+        let parameters: Parameters = serde_json::from_str(r#"{"top": 250, "magicNodes": true}"#).unwrap();
+        assert_eq!(parameters, Parameters { top: 250, magic_nodes: true, ..Parameters::default() });
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let refused = |parameters: Parameters| parameters.validate().unwrap_err().to_string();
+        assert_eq!(refused(Parameters { top: 0, ..Parameters::default() }), "top is 0, expected 1 to 10000");
+        assert_eq!(refused(Parameters { top: 10_001, ..Parameters::default() }), "top is 10001, expected 1 to 10000");
+        assert_eq!(refused(Parameters { hub_degree: 1, ..Parameters::default() }), "hubDegree is 1, expected at least 2");
+    }
+}

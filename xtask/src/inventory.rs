@@ -1,0 +1,105 @@
+//! What is deployed, as the crate `lambdas` says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::{Doing, Failure, Result};
+use crate::shell;
+
+/// Where the OpenAPI document is committed.
+pub(crate) const DOCUMENT: &str = "docs/openapi.json";
+
+/// What `examples/inventory.rs` prints.
+#[derive(Default, Deserialize)]
+pub(crate) struct Inventory {
+    pub endpoints: Vec<Endpoint>,
+    /// Names of the functions that take queues and schedules.
+    pub workers: Vec<String>,
+    /// The OpenAPI document as it is to be committed, with its last newline.
+    pub document: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Endpoint {
+    pub name: String,
+    /// (method, path template)
+    pub routes: Vec<(String, String)>,
+}
+
+impl Inventory {
+    /// Names of all functions, endpoints first.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|endpoint| endpoint.name.as_str()).chain(self.workers.iter().map(String::as_str))
+    }
+}
+
+/// `<domain>-<verb>-<noun>…`, all lower case.
+pub(crate) fn is_function_name(name: &str) -> bool {
+    let parts: Vec<_> = name.split('-').collect();
+    let is_word = |part: &&str| {
+        part.starts_with(|letter: char| letter.is_ascii_lowercase())
+            && part.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+    };
+    parts.len() >= 3 && parts.iter().all(is_word)
+}
+
+/// Builds and asks the example. It is built as part of the workspace, whose features `cargo test --workspace` has as
+/// well, so that this compiles nothing a second time.
+pub(crate) fn ask(root: &Path) -> Result<Inventory> {
+    let arguments = ["build", "--workspace", "--example", "inventory", "--message-format", "json-render-diagnostics"];
+    let messages = shell::output(&mut shell::command(root, "cargo", &arguments))?;
+    let program = executable(&messages, "inventory").ok_or_else(|| {
+        Failure::Refused("cargo built no `inventory` example; expected it at xtask/examples/inventory.rs".into())
+    })?;
+    let text = shell::output(&mut shell::command::<&str>(root, &program.to_string_lossy(), &[]))?;
+    serde_json::from_str(&text).doing(|| "reading what `inventory` printed".into())
+}
+
+/// The executable of a target in cargo's JSON messages.
+pub(crate) fn executable(messages: &str, target: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let artifacts = messages.filter(|message| message["reason"] == "compiler-artifact");
+    let path = artifacts.filter(|message| message["target"]["name"] == target).find_map(|message| {
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    path
+}
+
+/// Writes `docs/openapi.json`; says what it did.
+pub(crate) fn write_document(root: &Path, inventory: &Inventory) -> Result<()> {
+    let path = root.join(DOCUMENT);
+    let is_current = fs::read_to_string(&path).is_ok_and(|committed| committed == inventory.document);
+    if is_current {
+        println!("{DOCUMENT} is current");
+        return Ok(());
+    }
+    fs::write(&path, &inventory.document).doing(|| format!("writing {DOCUMENT}"))?;
+    println!("wrote {DOCUMENT}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn function_names_have_a_domain_and_two_words_in_lower_case() {
+        for name in ["tokens-get-clusters", "jobs-fail-dead-letters", "tokens-get-erc20"] {
+            assert!(is_function_name(name), "{name}");
+        }
+        for name in ["", "tokens", "tokens-get", "Tokens-get-a", "tokens--a", "tokens-get_a-b", "tokens-get-1"] {
+            assert!(!is_function_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = "not json\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"other\"},\"executable\":\"/t/other\"}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"inventory\"},\"executable\":\"/t/inventory\"}\n";
+        assert_eq!(executable(messages, "inventory"), Some(PathBuf::from("/t/inventory")));
+        assert_eq!(executable(messages, "third"), None);
+    }
+}
