@@ -45,8 +45,16 @@ fn with_cargo(root: &Path, target: &Path, profile: &str) -> Result<Vec<Binary>> 
 
 /// Compiles every function with plain cargo, with the features of `lambdas` alone as they are deployed.
 pub(crate) fn compile(root: &Path, profile: &str) -> Result<Vec<Binary>> {
-    let arguments =
-        ["build", "--profile", profile, "--package", "lambdas", "--bins", "--message-format", "json-render-diagnostics"];
+    let arguments = [
+        "build",
+        "--profile",
+        profile,
+        "--package",
+        "lambdas",
+        "--bins",
+        "--message-format",
+        "json-render-diagnostics",
+    ];
     let messages = shell::output(&mut shell::command(root, "cargo", &arguments))?;
     let mut built = Vec::new();
     for (name, path) in bins(&messages) {
@@ -60,7 +68,8 @@ pub(crate) fn compile(root: &Path, profile: &str) -> Result<Vec<Binary>> {
 /// Names and executables of the bins in cargo's JSON messages.
 fn bins(messages: &str) -> Vec<(String, PathBuf)> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let artifacts = messages.filter(|message| message["reason"] == "compiler-artifact" && message["target"]["kind"][0] == "bin");
+    let artifacts =
+        messages.filter(|message| message["reason"] == "compiler-artifact" && message["target"]["kind"][0] == "bin");
     artifacts
         .filter_map(|message| {
             let name = message["target"]["name"].as_str()?.to_owned();
@@ -93,7 +102,8 @@ fn target_folder(root: &Path) -> Result<PathBuf> {
 
 fn table(binaries: &[Binary]) -> String {
     let width = binaries.iter().map(|binary| binary.name.len()).max().unwrap_or_default();
-    let lines = binaries.iter().map(|binary| format!("{:<width$}  {:>5} KiB\n", binary.name, binary.bytes.div_ceil(1024)));
+    let lines =
+        binaries.iter().map(|binary| format!("{:<width$}  {:>5} KiB\n", binary.name, binary.bytes.div_ceil(1024)));
     lines.collect()
 }
 

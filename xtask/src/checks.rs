@@ -109,7 +109,8 @@ impl Counts {
         let Some(result) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
         for part in result.1.split(';') {
             let mut words = part.split_whitespace();
-            let (Some(count), Some(what)) = (words.next().and_then(|word| word.parse::<u64>().ok()), words.next()) else {
+            let (Some(count), Some(what)) = (words.next().and_then(|word| word.parse::<u64>().ok()), words.next())
+            else {
                 continue;
             };
             match what {

@@ -15,8 +15,10 @@ pub(crate) const DOCUMENT: &str = "docs/openapi.json";
 #[derive(Default, Deserialize)]
 pub(crate) struct Inventory {
     pub endpoints: Vec<Endpoint>,
-    /// Names of the functions that take queues and schedules.
+    /// Names of the functions that take a queue's messages.
     pub workers: Vec<String>,
+    /// Names of the functions that are called by the clock.
+    pub schedules: Vec<String>,
     /// The OpenAPI document as it is to be committed, with its last newline.
     pub document: String,
 }
@@ -31,7 +33,8 @@ pub(crate) struct Endpoint {
 impl Inventory {
     /// Names of all functions, endpoints first.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
-        self.endpoints.iter().map(|endpoint| endpoint.name.as_str()).chain(self.workers.iter().map(String::as_str))
+        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+        endpoints.chain(self.workers.iter().chain(&self.schedules).map(String::as_str))
     }
 }
 
@@ -61,10 +64,9 @@ pub(crate) fn ask(root: &Path) -> Result<Inventory> {
 pub(crate) fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let artifacts = messages.filter(|message| message["reason"] == "compiler-artifact");
-    let path = artifacts.filter(|message| message["target"]["name"] == target).find_map(|message| {
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    path
+    artifacts
+        .filter(|message| message["target"]["name"] == target)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 /// Writes `docs/openapi.json`; says what it did.

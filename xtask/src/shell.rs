@@ -10,10 +10,7 @@ use crate::failure::{Doing, Failure, Result};
 
 /// The checkout this program was built from.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is a folder of the workspace")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace").to_path_buf()
 }
 
 /// A command run in `folder`, with its output left on this terminal.
@@ -34,10 +31,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs to the end and gives what it wrote on its standard output; its errors stay on this terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .doing(|| format!("starting `{}`", line(command)))?;
+    let output = command.stderr(Stdio::inherit()).output().doing(|| format!("starting `{}`", line(command)))?;
     if !output.status.success() {
         return Err(Failure::Command { line: line(command), status: output.status.to_string() });
     }
@@ -46,10 +40,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Runs to the end, handing each line of the standard output to `each` as it comes. Says whether it succeeded.
 pub(crate) fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .doing(|| format!("starting `{}`", line(command)))?;
+    let mut child = command.stdout(Stdio::piped()).spawn().doing(|| format!("starting `{}`", line(command)))?;
     let stdout = child.stdout.take().expect("the standard output was asked for as a pipe");
     let mut reader = BufReader::new(stdout);
     let mut bytes = Vec::new();

@@ -55,7 +55,8 @@ fn is_current(folder: &Path, wanted: &str) -> bool {
 
 fn make(root: &Path, folder: &Path) -> Result<()> {
     if !shell::answers(root, "python3", &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"]) {
-        let advice = "integration tests need Python 3.10 or newer as `python3`; on Debian: apt-get install python3-venv";
+        let advice =
+            "integration tests need Python 3.10 or newer as `python3`; on Debian: apt-get install python3-venv";
         return Err(Failure::Refused(advice.into()));
     }
     if !shell::answers(root, "python3", &["-c", "import venv, ensurepip"]) {

@@ -1,1 +1,28 @@
+//! What is deployed: every endpoint, worker and schedule of every domain, one binary each in `src/bin`.
 
+use api::Endpoint;
+use app::App;
+use utoipa::openapi::{Info, License, OpenApi};
+use worker::{Schedule, Worker};
+
+pub fn endpoints() -> Vec<Endpoint<App>> {
+    [system::routes(), jobs::routes(), tokens::routes()].into_iter().flatten().collect()
+}
+
+pub fn workers() -> Vec<Worker<App>> {
+    [jobs::workers(), tokens::workers()].into_iter().flatten().collect()
+}
+
+pub fn schedules() -> Vec<Schedule<App>> {
+    jobs::schedules()
+}
+
+/// What all endpoints take and answer.
+pub fn document() -> OpenApi {
+    let mut info = Info::new("Holdfast", env!("CARGO_PKG_VERSION"));
+    info.description = Some("A serverless backend for token communities: who really holds a token.".to_owned());
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    info.license = Some(license);
+    api::document(&endpoints(), info)
+}

@@ -1,1 +1,28 @@
+//! Token analytics: what a token is and who really holds it.
 
+pub mod get_chains;
+pub mod get_clusters;
+pub mod get_holders;
+pub mod get_metadata;
+pub mod refresh_clusters;
+
+mod history;
+mod metadata;
+mod report;
+mod source_failure;
+mod token;
+
+pub use metadata::Metadata;
+pub use report::{ClusterReport, ReportParameters};
+
+use api::Endpoint;
+use app::App;
+use worker::Worker;
+
+pub fn routes() -> Vec<Endpoint<App>> {
+    vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
+}
+
+pub fn workers() -> Vec<Worker<App>> {
+    vec![refresh_clusters::worker()]
+}

@@ -215,6 +215,18 @@ impl<T: Computed> Dqo<T> {
         })
     }
 
+    /// The value made at exactly this time, as long as its row is kept.
+    pub async fn at(&self, pk: &str, timestamp: u64) -> Result<Option<Found<T>>, LookupError> {
+        let newest = self.peek(pk).await?;
+        if newest.as_ref().is_some_and(|found| found.stamped.timestamp.millis() == timestamp) {
+            return Ok(newest);
+        }
+        let Some(row) = self.parts.dao.get(pk, Some(timestamp)).await? else { return Ok(None) };
+        let stamped = Arc::new(Stamped { timestamp: Timestamp(timestamp), value: self.unpack(row).await? });
+        let (Known::Fresh(found) | Known::Stale(found)) = self.judge(stamped, Tier::Table) else { return Ok(None) };
+        Ok(Some(found))
+    }
+
     /// The value, computed here when it is stale or missing. Of many who ask at once one computes; the others get the
     /// old value, or wait briefly, then are told of the job. `compute` goes on when the caller goes away.
     ///

@@ -1,43 +1,26 @@
+#![expect(
+    unused_qualifications,
+    reason = "in what `ToSchema` derives for a generic type; the struct takes no such attribute"
+)]
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// One page of a list. Ask again with `cursor` set to `nextCursor` until that is null; a cursor is opaque and belongs
 /// to the query that gave it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Null on the last page.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
-}
-
-impl<T: ToSchema> PartialSchema for Page<T> {
-    fn schema() -> RefOr<Schema> {
-        let cursor = SchemaType::Array(vec![Type::String, Type::Null]);
-        ObjectBuilder::new()
-            .property("items", ArrayBuilder::new().items(Ref::from_schema_name(T::name())))
-            .required("items")
-            .property("nextCursor", ObjectBuilder::new().schema_type(cursor).description(Some("Null on the last page.")))
-            .required("nextCursor")
-            .into()
-    }
-}
-
-impl<T: ToSchema> ToSchema for Page<T> {
-    fn name() -> Cow<'static, str> {
-        format!("Page_{}", T::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
-    }
 }
 
 /// How many items a page holds at most: 1 to `MAX`, `DEFAULT` when not given. In a query:

@@ -236,10 +236,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 /// JSON and HTML bodies were meant as they are. `Allow` and `Retry-After` are kept.
 pub(crate) async fn unify(response: Response) -> Response {
     let status = response.status();
-    let is_text = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+    let is_text = response.headers().get(CONTENT_TYPE).is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
     let is_error = status.is_client_error() || status.is_server_error();
     if !is_error || !is_text || response.extensions().get::<Failure>().is_some() {
         return response;
@@ -267,4 +264,124 @@ pub(crate) async fn unify(response: Response) -> Response {
         }
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get as route;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{get, served};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("ann's secret number is 42")]
+    struct Broken {
+        kind: Kind,
+        retry_after_seconds: Option<u32>,
+        source: Option<Cause>,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the disk is full")]
+    struct Cause;
+
+    impl Fault for Broken {
+        fn kind(&self) -> Kind {
+            self.kind
+        }
+
+        fn code(&self) -> &'static str {
+            "broken"
+        }
+
+        fn retry_after_seconds(&self) -> Option<u32> {
+            self.retry_after_seconds
+        }
+    }
+
+    fn failing(kind: Kind, retry_after_seconds: Option<u32>) -> Router {
+        let handler = move || async move {
+            Err::<(), ApiError>(Broken { kind, retry_after_seconds, source: Some(Cause) }.into())
+        };
+        served(Router::new().route("/", route(handler)))
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_callers_is_told_with_its_own_code_and_detail() {
+        let own = "ann's secret number is 42";
+        for (kind, status) in [
+            (Kind::Invalid, 400),
+            (Kind::Unauthenticated, 403),
+            (Kind::Forbidden, 403),
+            (Kind::NotFound, 404),
+            (Kind::Conflict, 409),
+        ] {
+            let answer = get(&failing(kind, None), "/").await;
+            answer.assert_problem(status, "broken", own);
+            assert_eq!(answer.header("www-authenticate"), (kind == Kind::Unauthenticated).then_some("Bearer"));
+            assert_eq!(answer.header("retry-after"), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn over_a_limit_says_when_to_come_back() {
+        let answer = get(&failing(Kind::TooMany, Some(30)), "/").await;
+        answer.assert_problem_with(429, "broken", "ann's secret number is 42", &json!({"retryAfter": 30}));
+        assert_eq!(answer.header("retry-after"), Some("30"));
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_ours_is_told_in_constant_words() {
+        let answer = get(&failing(Kind::Internal, None), "/").await;
+        answer.assert_problem(500, "internal", INTERNAL_DETAIL);
+        let answer = get(&failing(Kind::Unavailable, None), "/").await;
+        answer.assert_problem_with(503, "broken", UNAVAILABLE_DETAIL, &json!({"retryAfter": 5}));
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        let answer = get(&failing(Kind::Unavailable, Some(9)), "/").await;
+        assert_eq!(answer.header("retry-after"), Some("9"));
+    }
+
+    #[tokio::test]
+    async fn a_detail_given_by_hand_is_told_unless_it_is_internal() {
+        let answering = |kind| {
+            let handler = move || async move { Err::<(), _>(ApiError::new(kind, "given", "Words for the caller.")) };
+            served(Router::new().route("/", route(handler)))
+        };
+        let answer = get(&answering(Kind::Unavailable), "/").await;
+        answer.assert_problem_with(503, "given", "Words for the caller.", &json!({"retryAfter": 5}));
+        get(&answering(Kind::Internal), "/").await.assert_problem(500, "internal", INTERNAL_DETAIL);
+    }
+
+    #[tokio::test]
+    async fn a_plain_text_refusal_becomes_a_problem() {
+        for (status, code) in [
+            (StatusCode::NOT_FOUND, "not_found"),
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request"),
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        ] {
+            let router = served(Router::new().route("/", route(move || async move { (status, "a library's words") })));
+            let answer = get(&router, "/").await;
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.json()["code"], code);
+            assert_eq!(answer.json()["requestId"], crate::testing::REQUEST_ID);
+            assert!(!answer.text().contains("a library's words"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_is_json_stays_as_it_is() {
+        let body = json!({"valid": false});
+        let handler = || async { (StatusCode::BAD_REQUEST, axum::Json(json!({"valid": false}))) };
+        let answer = get(&served(Router::new().route("/", route(handler))), "/").await;
+        assert_eq!((answer.status, answer.json()), (StatusCode::BAD_REQUEST, body));
+    }
+
+    #[test]
+    fn a_cause_is_told_with_its_sources() {
+        let broken = Broken { kind: Kind::Internal, retry_after_seconds: None, source: Some(Cause) };
+        assert_eq!(chain(&broken), "ann's secret number is 42: the disk is full");
+    }
 }

@@ -145,10 +145,12 @@ impl From<LookupError> for ApiError {
                 let failed = Self::new(error.kind, code_of(&error), error.detail);
                 if error.kind == Kind::Invalid { failed } else { failed.retry_after(seconds.max(1)) }
             }
-            LookupError::Queue(source) => {
-                Self::new(Kind::Unavailable, "queue_unavailable", "The work could not be queued. Try again in a moment.")
-                    .caused_by(source)
-            }
+            LookupError::Queue(source) => Self::new(
+                Kind::Unavailable,
+                "queue_unavailable",
+                "The work could not be queued. Try again in a moment.",
+            )
+            .caused_by(source),
             LookupError::Access(source) => source.into(),
             LookupError::Blob(source) => {
                 Self::new(source.kind(), "storage_unavailable", "Storage does not answer. Try again in a moment.")

@@ -85,6 +85,8 @@ struct Pace {
     in_flight: usize,
     /// Answers since the node last asked us to slow down.
     unhindered: u32,
+    /// Answers to wait for before ranges are widened again: the last time was too much.
+    hold: u32,
 }
 
 /// Few enough that a range of twice the width stays below the usual limit of 10,000.
@@ -94,6 +96,12 @@ const MANY_LOGS: usize = 7_500;
 const SUSPICIOUS: [usize; 7] = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 /// Answers at the cap before it is doubled, and answers before another range is added.
 const STREAK: u32 = 64;
+/// Answers between a refusal and the next attempt at wider ranges.
+const HOLD: u32 = 8;
+/// Beyond any chain; low enough to count on from.
+const HIGHEST_BLOCK: u64 = 1 << 60;
+/// As good as no deadline.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// How often a range that took too long is quartered. Six times make one block of 4,096.
 const MOST_TIMEOUTS: u32 = 6;
 
@@ -104,9 +112,11 @@ impl Pace {
             self.in_flight += 1;
             self.unhindered = 0;
         }
+        let held = self.hold > 0;
+        self.hold = self.hold.saturating_sub(1);
         if received > MANY_LOGS {
             self.width = self.width.min((width / 2).max(1));
-        } else if received < FEW_LOGS && width >= self.width {
+        } else if !held && received < FEW_LOGS && width >= self.width {
             if self.width >= self.cap && self.cap < options.widest_range {
                 self.at_cap += 1;
                 if self.at_cap >= STREAK {
@@ -138,6 +148,7 @@ enum State {
     },
     Asked,
     Answered(Logs),
+    Failed(SourceError),
 }
 
 enum Fetched {
@@ -163,6 +174,7 @@ impl EvmSource {
             at_cap: 0,
             in_flight: options.ranges_in_flight.max(1),
             unhindered: 0,
+            hold: 0,
         };
         Self { rpc: Rpc::new(url, options), right_chain: OnceCell::new(), pace: Mutex::new(pace) }
     }
@@ -190,6 +202,9 @@ impl EvmSource {
     async fn safe_head(&self, deadline: Option<Instant>) -> Result<Block, SourceError> {
         self.check_chain(deadline).await?;
         let newest = self.quantity("eth_blockNumber", deadline).await?;
+        if newest > HIGHEST_BLOCK {
+            return Err(self.rpc.error(nonsense(format!("block {newest} cannot have been reached"))));
+        }
         let number = newest.saturating_sub(self.rpc.options.confirmations);
         let params = json!([format!("{number:#x}"), false]);
         // A time is welcome, but no reason to fail: nodes differ in the blocks they keep.
@@ -281,6 +296,7 @@ impl EvmSource {
             _ => return None,
         };
         pace.width = pace.width.min(limit);
+        pace.hold = HOLD;
         Some(Fetched::Narrower { limit, timeouts })
     }
 
@@ -302,28 +318,43 @@ impl EvmSource {
         let (mut due, mut next) = (from, from);
         let mut slots: BTreeMap<u64, Slot> = BTreeMap::new();
         let mut asked = FuturesUnordered::new();
+        let mut ended = false;
+        // Their blocks: what is cut off is counted by the call that reads it again.
+        let mut bad_rows = Vec::new();
         loop {
             while let Some(entry) = slots.first_entry() {
-                if !matches!(entry.get().state, State::Answered(_)) {
+                if matches!(entry.get().state, State::Waiting { .. } | State::Asked) {
                     break;
                 }
                 let Slot { to, state } = entry.remove();
-                if let State::Answered(mut logs) = state {
-                    chunk.transfers.append(&mut logs.transfers);
-                    chunk.bad_rows += logs.bad_rows;
+                match state {
+                    State::Answered(mut logs) => {
+                        chunk.transfers.append(&mut logs.transfers);
+                        bad_rows.append(&mut logs.bad_rows);
+                        due = to + 1;
+                    }
+                    // What was read is good; the next call meets the trouble again, if it is still there.
+                    State::Failed(_) if due > from => {
+                        ended = true;
+                        break;
+                    }
+                    State::Failed(error) => return Err(error),
+                    State::Waiting { .. } | State::Asked => {}
                 }
-                due = to + 1;
             }
             chunk.through = due.saturating_sub(1);
+            chunk.bad_rows = bad_rows.len() as u64;
             let (count, cut) = whole_blocks(&chunk.transfers, end.max_transfers);
             if let Some(cut) = cut {
                 chunk.transfers.truncate(count);
                 chunk.through = cut;
+                bad_rows.retain(|block| *block <= cut);
+                chunk.bad_rows = bad_rows.len() as u64;
                 return Ok(chunk);
             }
             let progress = due > from;
             let full = progress && chunk.transfers.len() >= end.max_transfers;
-            if due > head.number || full || (progress && Instant::now() >= deadline) {
+            if due > head.number || full || ended || (progress && Instant::now() >= deadline) {
                 return Ok(chunk);
             }
 
@@ -346,9 +377,7 @@ impl EvmSource {
             let state = match fetched {
                 Ok(Fetched::Logs(logs)) => State::Answered(logs),
                 Ok(Fetched::Narrower { limit, timeouts }) => State::Waiting { limit, timeouts },
-                // What was read is good; the next call meets the trouble again, if it is still there.
-                Err(_) if progress => return Ok(chunk),
-                Err(error) => return Err(error),
+                Err(error) => State::Failed(error),
             };
             if let Some(slot) = slots.get_mut(&start) {
                 slot.state = state;
@@ -357,7 +386,7 @@ impl EvmSource {
     }
 
     /// Picks the range to ask for next and marks it. The first slot always goes on; others only while not too much
-    /// waits behind it.
+    /// waits behind it, and nothing behind a failure.
     fn launch(
         &self,
         slots: &mut BTreeMap<u64, Slot>,
@@ -366,10 +395,12 @@ impl EvmSource {
         in_flight: usize,
     ) -> Option<((u64, u64), u32)> {
         let width = self.pace().width.max(1);
-        let waiting = slots.iter().enumerate().find_map(|(place, (from, slot))| match slot.state {
+        let mut useful = slots.iter().enumerate().take_while(|(_, (_, slot))| !matches!(slot.state, State::Failed(_)));
+        let waiting = useful.find_map(|(place, (from, slot))| match slot.state {
             State::Waiting { limit, timeouts } => Some((place, *from, slot.to, limit, timeouts)),
             _ => None,
         });
+        let failed = slots.values().any(|slot| matches!(slot.state, State::Failed(_)));
         let busy = slots.values().filter(|slot| !matches!(slot.state, State::Waiting { .. })).count();
         let room = busy < 2 * in_flight;
         if let Some((place, from, to, limit, timeouts)) = waiting {
@@ -379,11 +410,12 @@ impl EvmSource {
             let last = to.min(from.saturating_add(limit.min(width).max(1) - 1));
             slots.insert(from, Slot { to: last, state: State::Asked });
             if last < to {
-                slots.insert(last + 1, Slot { to, state: State::Waiting { limit, timeouts } });
+                // What was too much here need not be so behind it.
+                slots.insert(last + 1, Slot { to, state: State::Waiting { limit: u64::MAX, timeouts: 0 } });
             }
             return Some(((from, last), timeouts));
         }
-        if *next > head || !room {
+        if *next > head || !room || failed {
             return None;
         }
         let range = (*next, head.min(next.saturating_add(width - 1)));
@@ -463,7 +495,7 @@ impl TransferSource for EvmSource {
     }
 
     async fn chunk(&self, token: Address, from: u64, budget: Budget) -> Result<Chunk, SourceError> {
-        let deadline = Instant::now() + budget.time;
+        let deadline = Instant::now() + budget.time.min(FOREVER);
         let head = self.safe_head(Some(deadline)).await?;
         if from > head.number {
             // Nothing new, or a node that is behind the one that answered before.

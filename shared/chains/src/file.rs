@@ -323,7 +323,15 @@ mod tests {
 
     fn transfer(block: u64, log_index: Option<u32>, from: u8, to: u8, value: u64) -> Transfer {
         let (from, to, value) = (address(from), address(to), Amount::from(value));
-        Transfer { block, timestamp: Some(block * 10), tx: TxHash([block as u8; 32]), log_index, from, to, value }
+        Transfer {
+            block,
+            timestamp: Some(block * 10),
+            tx: TxHash([block.to_le_bytes()[0]; 32]),
+            log_index,
+            from,
+            to,
+            value,
+        }
     }
 
     fn line(token: Address, transfer: &Transfer) -> String {
@@ -467,7 +475,8 @@ mod tests {
     async fn many_tokens_are_kept_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.csv");
-        let rows: Vec<_> = (1..200_u8).map(|i| (address(i), transfer(u64::from(i), None, 0, i, u64::from(i)))).collect();
+        let rows: Vec<_> =
+            (1..200_u8).map(|i| (address(i), transfer(u64::from(i), None, 0, i, u64::from(i)))).collect();
         write(&path, &rows);
         let source = FileSource::open(path).unwrap();
         for (token, row) in rows.iter().chain(rows.iter().rev()) {

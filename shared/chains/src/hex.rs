@@ -22,13 +22,37 @@ pub(crate) fn bytes<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     }
     let mut bytes = [0; N];
     let mut bad = 0;
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+    let (blocks, rest) = digits.as_chunks::<8>();
+    let mut places = bytes.chunks_exact_mut(4);
+    for (block, place) in blocks.iter().zip(&mut places) {
+        let (four, wrong) = eight_digits(*block);
+        place.copy_from_slice(&four);
+        bad |= wrong;
+    }
+    for (byte, pair) in places.into_remainder().iter_mut().zip(rest.chunks_exact(2)) {
         let (high, low) = (digit(pair[0]), digit(pair[1]));
-        bad |= high | low;
+        bad |= u64::from((high | low) & 0xf0);
         *byte = (high << 4) | (low & 0x0f);
     }
-    // A valid digit is at most 0x0f, so one test after the loop finds any invalid one.
-    (bad <= 0x0f).then_some(bytes)
+    (bad == 0).then_some(bytes)
+}
+
+/// Eight digits at once, each in its byte of one word. The second number is 0 where all are digits.
+fn eight_digits(digits: [u8; 8]) -> ([u8; 4], u64) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(digits);
+    let letters = (word >> 6) & ONES;
+    let values = (word & (ONES * 0x0f)) + letters * 9;
+    // What is no digit does not come back when its value is written again, lower-case.
+    let above_nine = ((values + ONES * 6) >> 4) & ONES;
+    let written = values + ONES * u64::from(b'0') + above_nine * u64::from(b'a' - b'0' - 10);
+    let lower = word | (letters << 5);
+    let bad = (written ^ lower) | (values & (ONES * 0xf0));
+    // The first digit of a pair is the lower byte, and the upper half of the result.
+    let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
+    let [a, b, _, _, c, d, ..] = quads.to_le_bytes();
+    ([a, b, c, d], bad)
 }
 
 /// Any number of bytes, written with `0x`.
@@ -61,6 +85,17 @@ mod tests {
         assert_eq!(bytes::<2>(b"aBcD"), Some([0xab, 0xcd]));
         assert_eq!(bytes::<2>(b"abcg"), None);
         assert_eq!(bytes::<2>(b"abcde"), None);
+        assert_eq!(bytes::<20>(&[b'F'; 40]), Some([0xff; 20]));
+        // Every byte in every place of a block and of the rest after it.
+        for byte in 0..=255_u8 {
+            for place in 0..20 {
+                let mut digits = [b'0'; 20];
+                digits[place] = byte;
+                let mut expected = [0; 10];
+                expected[place / 2] = (digit(byte) & 0x0f) << if place % 2 == 0 { 4 } else { 0 };
+                assert_eq!(bytes::<10>(&digits), byte.is_ascii_hexdigit().then_some(expected), "{byte} at {place}");
+            }
+        }
         assert_eq!(prefixed("0x"), Some(vec![]));
         assert_eq!(prefixed("0x0aFF"), Some(vec![0x0a, 0xff]));
         assert_eq!(prefixed("0x0"), None);

@@ -429,7 +429,14 @@ fn is_end(text: &[u8]) -> bool {
 /// The decimal number `text` begins with (at most 19 digits, so that it cannot overflow) and its length.
 fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
     let (mut number, mut used) = (0_u64, 0);
-    for byte in text {
+    while used < 16
+        && let Some(eight) = text[used..].first_chunk()
+        && let Some(digits) = eight_digits(*eight)
+    {
+        number = number * 100_000_000 + digits;
+        used += 8;
+    }
+    for byte in &text[used..] {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             break;
@@ -443,20 +450,44 @@ fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
     (used > 0).then_some((number, used))
 }
 
+/// The amount `text` begins with, where it has at most 35 digits: nearly all have.
 fn leading_amount(text: &[u8]) -> Option<(Amount, usize)> {
-    let (mut number, mut used) = (0_u128, 0);
-    for byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        if used == 38 {
-            return None;
-        }
-        number = number * 10 + u128::from(digit);
-        used += 1;
+    let (mut first, mut used) = (0_u64, 0);
+    while used < 16
+        && let Some(eight) = text[used..].first_chunk()
+        && let Some(digits) = eight_digits(*eight)
+    {
+        first = first * 100_000_000 + digits;
+        used += 8;
     }
-    (used > 0).then_some((Amount::from(number), used))
+    if used < 16 || !text.get(used).is_some_and(u8::is_ascii_digit) {
+        // What is left is fewer than eight digits.
+        while let Some(digit) = text.get(used).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+            first = first * 10 + u64::from(digit);
+            used += 1;
+        }
+        return (used > 0).then_some((Amount::from(first), used));
+    }
+    let (second, more) = leading_number(&text[used..])?;
+    let scale = 10_u128.pow(u32::try_from(more).ok()?);
+    Some((Amount::from(u128::from(first) * scale + u128::from(second)), used + more))
+}
+
+/// Eight decimal digits at once.
+fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(digits);
+    // A byte below '0' borrows, one above '9' carries into its top bit.
+    let below = word.wrapping_sub(ONES * 0x30);
+    let above = word.wrapping_add(ONES * 0x46);
+    if (below | above) & (ONES * 0x80) != 0 {
+        return None;
+    }
+    // Neighbours are joined to numbers of two digits, of four, of eight.
+    let twos = below.wrapping_mul(10).wrapping_add(below >> 8);
+    let low = (twos & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let high = ((twos >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    Some(low.wrapping_add(high) >> 32)
 }
 
 /// `0x` and the N bytes after it. What follows is the caller's to check.

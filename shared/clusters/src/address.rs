@@ -46,16 +46,15 @@ impl TxHash {
 /// Digit values by byte; anything that is no hex digit is 0xff.
 const DIGITS: [u8; 256] = {
     let mut table = [0xff; 256];
-    let mut i = 0;
-    while i < 10 {
-        table[b'0' as usize + i] = i as u8;
-        i += 1;
+    let mut digit = 0_u8;
+    while digit < 10 {
+        table[(b'0' + digit) as usize] = digit;
+        digit += 1;
     }
-    let mut i = 0;
-    while i < 6 {
-        table[b'a' as usize + i] = 10 + i as u8;
-        table[b'A' as usize + i] = 10 + i as u8;
-        i += 1;
+    while digit < 16 {
+        table[(b'a' + digit - 10) as usize] = digit;
+        table[(b'A' + digit - 10) as usize] = digit;
+        digit += 1;
     }
     table
 };

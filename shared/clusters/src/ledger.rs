@@ -244,8 +244,8 @@ impl Ledger {
         Place::New(flow)
     }
 
-    fn repeat(&mut self, flow_: u32, value: Amount, moment: Moment) {
-        let flow = &mut self.flows[flow_ as usize];
+    fn repeat(&mut self, position: u32, value: Amount, moment: Moment) {
+        let flow = &mut self.flows[position as usize];
         if flow.repeat == NONE {
             flow.repeat = u32::try_from(self.repeats.len()).expect("there are no more repeats than flows");
             self.repeats.push(Repeat { transfers: 1, last: flow.first });
@@ -264,7 +264,7 @@ impl Ledger {
         let (high, carry_again) = high.overflowing_add(u64::from(carry));
         flow.total = [low, high];
         let carry = u128::from(carry_high || carry_again);
-        self.add_excess(flow_, excess + Units::from(carry));
+        self.add_excess(position, excess + Units::from(carry));
     }
 
     #[inline]
@@ -373,4 +373,180 @@ impl Exchanged {
 fn split(value: Amount) -> ([u64; 2], Units) {
     let [a, b, c, d] = *value.as_limbs();
     ([a, b], Units::from_limbs([c, d, 0, 0, 0]))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn address(number: u8) -> Address {
+        Address([number; 20])
+    }
+
+    /// Transfers between a few addresses, the zero address among them, of nothing, of little, and of all there can be;
+    /// no two have the same place in the chain.
+    pub(crate) fn any_transfers(addresses: u8, rows: usize) -> impl Strategy<Value = Vec<Transfer>> {
+        let value = prop_oneof![
+            1 => Just(Amount::ZERO),
+            4 => (1_u64..1_000_000).prop_map(Amount::from),
+            1 => any::<u128>().prop_map(Amount::from),
+            1 => Just(Amount::MAX),
+        ];
+        let row = (0..4_u64, any::<bool>(), 0..addresses, 0..addresses, value);
+        prop::collection::vec(row, 0..rows).prop_map(|rows| {
+            let rows = (0_u8..).zip(rows);
+            rows.map(|(index, (block, timed, from, to, value))| Transfer {
+                block,
+                timestamp: timed.then_some(1_000 + block),
+                tx: TxHash([index; 32]),
+                log_index: Some(index.into()),
+                from: address(from),
+                to: address(to),
+                value,
+            })
+            .collect()
+        })
+    }
+
+    pub(crate) fn ledger(transfers: &[Transfer]) -> Ledger {
+        let mut ledger = Ledger::new();
+        for transfer in transfers {
+            ledger.push(transfer);
+        }
+        ledger
+    }
+
+    fn saved(ledger: &Ledger) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ledger.save(&mut bytes).unwrap();
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_minted_and_not_burned_is_somebodys(transfers in any_transfers(8, 60)) {
+            let ledger = ledger(&transfers);
+            let balances: Units = ledger.accounts.iter().map(|account| account.balance).sum();
+            prop_assert_eq!(balances, ledger.totals.minted - ledger.totals.burned);
+        }
+
+        #[test]
+        fn flows_add_up_the_rows_between_two_addresses(transfers in any_transfers(5, 100)) {
+            let ledger = ledger(&transfers);
+            let mut rows = 0;
+            for (flow, key) in (0..).zip(&ledger.flow_keys) {
+                let [from, to] = [key.from, key.to].map(|account| ledger.accounts[account as usize].address);
+                let of_flow = |t: &&Transfer| t.from == from && t.to == to && (t.value == Amount::ZERO) == key.zero_value;
+                let mut of_flow: Vec<&Transfer> = transfers.iter().filter(of_flow).collect();
+                of_flow.sort_by_key(|transfer| (transfer.block, transfer.log_index));
+                let (first, last) = (of_flow[0], of_flow[of_flow.len() - 1]);
+                let exchanged = ledger.exchanged(flow);
+                prop_assert_eq!(exchanged.transfers, of_flow.len() as u64);
+                prop_assert_eq!(exchanged.total, of_flow.iter().map(|transfer| Units::from(transfer.value)).sum());
+                prop_assert_eq!((exchanged.first_block(), exchanged.first_tx()), (first.block, first.tx));
+                prop_assert_eq!((exchanged.last_block(), exchanged.last_tx()), (last.block, last.tx));
+                prop_assert_eq!(exchanged.first_timestamp(), first.timestamp);
+                prop_assert_eq!(exchanged.last_timestamp(), last.timestamp);
+                rows += of_flow.len();
+            }
+            let traded = |t: &&Transfer| t.from != t.to && t.from != Address::ZERO && t.to != Address::ZERO;
+            prop_assert_eq!(rows, transfers.iter().filter(traded).count());
+        }
+
+        #[test]
+        fn a_saved_ledger_loads_as_it_was_and_what_follows_it_is_left(transfers in any_transfers(8, 60)) {
+            let bytes = saved(&ledger(&transfers));
+            let mut input = bytes.clone();
+            input.extend_from_slice(b"more");
+            let mut input = &input[..];
+            let loaded = Ledger::load(&mut input).unwrap();
+            prop_assert_eq!(input, b"more");
+            prop_assert_eq!(saved(&loaded), bytes);
+            prop_assert_eq!(loaded.totals, ledger(&transfers).totals);
+        }
+
+        #[test]
+        fn a_damaged_ledger_is_refused(transfers in any_transfers(8, 60), place: prop::sample::Index, bit in 0..8_u8) {
+            let mut bytes = saved(&ledger(&transfers));
+            let place = place.index(bytes.len());
+            prop_assert!(Ledger::load(&mut &bytes[..place]).is_err());
+            bytes[place] ^= 1 << bit;
+            prop_assert!(Ledger::load(&mut &bytes[..]).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_loading_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Ledger::load(&mut &bytes[..]).is_err());
+            let mut framed = b"HFLEDGER\x01\x00".to_vec();
+            framed.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            framed.extend_from_slice(&bytes);
+            prop_assert!(Ledger::load(&mut &framed[..]).is_err());
+        }
+
+        #[test]
+        fn the_top_holders_are_the_largest_in_order(transfers in any_transfers(12, 60), n in 0_usize..14) {
+            let ledger = ledger(&transfers);
+            let mut holders: Vec<_> = ledger.accounts.iter().filter(|account| account.balance.is_positive()).collect();
+            holders.sort_by_key(|account| (std::cmp::Reverse(account.balance), account.address));
+            let addresses: Vec<Address> = holders.iter().take(n).map(|account| account.address).collect();
+            prop_assert_eq!(ledger.top_holders(n), addresses);
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_many_frames_loads_as_it_was() {
+        let transfers: Vec<Transfer> = crate::sample::transfers(3, 20_000, 3_000).collect();
+        let ledger = ledger(&transfers);
+        let bytes = saved(&ledger);
+        assert!(bytes.len() > 4 << 16);
+        assert_eq!(saved(&Ledger::load(&mut &bytes[..]).unwrap()), bytes);
+        assert_eq!(ledger.rows(), 20_000);
+        assert_eq!(ledger.last_block(), transfers.last().map(|transfer| transfer.block));
+    }
+
+    #[test]
+    fn foreign_bytes_and_other_versions_are_told_apart() {
+        let mut bytes = saved(&Ledger::new());
+        assert!(Ledger::load(&mut &bytes[..]).is_ok());
+        bytes[8] = 2;
+        assert_eq!(Ledger::load(&mut &bytes[..]).unwrap_err().to_string(), "a ledger of version 2, expected 1");
+        bytes[0] = b'h';
+        assert!(matches!(Ledger::load(&mut &bytes[..]), Err(LedgerError::Foreign)));
+    }
+
+    #[test]
+    fn sums_beyond_256_bits_are_exact() {
+        let transfer = Transfer {
+            block: 1,
+            timestamp: None,
+            tx: TxHash::default(),
+            log_index: None,
+            from: address(1),
+            to: address(2),
+            value: Amount::MAX,
+        };
+        let ledger = ledger(&[transfer; 5]);
+        let five = "578960446186580977117854925043439539266349923328202820197287920039565648199675";
+        assert_eq!(ledger.exchanged(0).total.to_string(), five);
+        assert_eq!(ledger.accounts[0].balance.to_string(), format!("-{five}"));
+        assert_eq!(ledger.accounts[1].balance.to_string(), five);
+        assert_eq!(saved(&Ledger::load(&mut &saved(&ledger)[..]).unwrap()), saved(&ledger));
+    }
+
+    #[test]
+    fn without_log_indexes_the_order_of_rows_in_a_block_decides() {
+        let row = |tx| Transfer {
+            block: 1,
+            timestamp: None,
+            tx: TxHash([tx; 32]),
+            log_index: None,
+            from: address(1),
+            to: address(2),
+            value: Amount::from(1),
+        };
+        let exchanged = ledger(&[row(3), row(1), row(2)]).exchanged(0);
+        assert_eq!((exchanged.first_tx(), exchanged.last_tx()), (TxHash([3; 32]), TxHash([2; 32])));
+    }
 }

@@ -10,7 +10,9 @@ mod label;
 mod ledger;
 mod parameters;
 
+mod render;
 mod report;
+pub mod sample;
 
 mod subject;
 mod transfer;

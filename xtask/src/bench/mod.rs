@@ -73,7 +73,8 @@ fn functions(root: &Path, options: &Options) -> Result<Vec<Function>> {
         }
         let folder = format!("events/{}", binary.name);
         let event = tree.below(&folder).find(|(path, _)| path.ends_with(".json"));
-        let (_, event) = event.ok_or_else(|| Failure::Refused(format!("{folder}: expected an event to invoke it with")))?;
+        let (_, event) =
+            event.ok_or_else(|| Failure::Refused(format!("{folder}: expected an event to invoke it with")))?;
         functions.push(Function { name: binary.name, program: binary.path, event: event.to_owned() });
     }
     if functions.len() == 1 {
@@ -83,8 +84,17 @@ fn functions(root: &Path, options: &Options) -> Result<Vec<Function>> {
 }
 
 fn build_bare(root: &Path, profile: &str) -> Result<PathBuf> {
-    let arguments =
-        ["build", "--profile", profile, "--package", "runtime", "--example", BARE, "--message-format", "json-render-diagnostics"];
+    let arguments = [
+        "build",
+        "--profile",
+        profile,
+        "--package",
+        "runtime",
+        "--example",
+        BARE,
+        "--message-format",
+        "json-render-diagnostics",
+    ];
     let messages = shell::output(&mut shell::command(root, "cargo", &arguments))?;
     inventory::executable(&messages, BARE)
         .ok_or_else(|| Failure::Refused("cargo built no `bare` example; expected it in shared/runtime/examples".into()))

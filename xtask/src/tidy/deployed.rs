@@ -47,7 +47,7 @@ pub(super) fn nothing_is_left_over(house: &House) -> Vec<Finding> {
     for (path, text) in house.tree.below(BINS) {
         let name = path[BINS.len() + 1..].trim_end_matches(".rs");
         if !is_function(name) {
-            let what = format!("expected `{name}` among the functions of `lambdas::endpoints()` and `lambdas::workers()`");
+            let what = format!("expected `{name}` among `lambdas::endpoints()`, `workers()` or `schedules()`");
             found.push(Finding::of(path, what));
         }
         if !text.contains("fn main()") {
@@ -67,7 +67,10 @@ pub(super) fn bins_are_three_lines(house: &House) -> Vec<Finding> {
     let long = house.tree.below(BINS).filter_map(|(path, text)| {
         let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
         (lines > BIN_LINES).then(|| {
-            Finding::of(path, format!("{lines} lines: expected {BIN_LINES}; what it does belongs in its domain or in `runtime`"))
+            Finding::of(
+                path,
+                format!("{lines} lines: expected {BIN_LINES}; what it does belongs in its domain or in `runtime`"),
+            )
         })
     });
     long.collect()
@@ -103,9 +106,12 @@ pub(super) fn events_are_real(house: &House) -> Vec<Finding> {
             }
         };
         let name = path.split('/').nth(1).unwrap_or_default();
-        let wrong = match house.inventory.endpoints.iter().find(|endpoint| endpoint.name == name) {
+        let endpoint = house.inventory.endpoints.iter().find(|endpoint| endpoint.name == name);
+        let is_schedule = house.inventory.schedules.iter().any(|schedule| schedule == name);
+        let wrong = match endpoint {
             Some(endpoint) => wrong_in_request(endpoint, &event),
-            None => wrong_in_work(&event),
+            None if is_schedule => wrong_in_tick(&event),
+            None => wrong_in_batch(&event),
         };
         found.extend(wrong.map(|expected| Finding::of(path, format!("expected {expected}"))));
         if text.contains("eyJ") {
@@ -131,18 +137,21 @@ fn wrong_in_request(endpoint: &Endpoint, event: &Value) -> Option<String> {
         return Some(format!("a request to {}, not {method} {path}", routes.join(" or ")));
     }
     let key = event["routeKey"].as_str().unwrap_or_default();
-    let is_key = key == "$default" || key.split_once(' ').is_some_and(|(at, template)| at == method && answers(template, path));
+    let is_key =
+        key == "$default" || key.split_once(' ').is_some_and(|(at, template)| at == method && answers(template, path));
     (!is_key).then(|| "routeKey to be `METHOD /path/{parameter}` of this request".into())
 }
 
-/// What SQS or EventBridge would have sent to this worker instead.
-fn wrong_in_work(event: &Value) -> Option<String> {
-    if event["detail-type"].is_string() {
-        let is_schedule = event["source"] == "aws.scheduler" || event["source"] == "aws.events";
-        return (!is_schedule).then(|| "\"source\": \"aws.scheduler\" or \"aws.events\"".into());
-    }
+/// What EventBridge would have sent to this schedule instead.
+fn wrong_in_tick(event: &Value) -> Option<String> {
+    let is_tick = event["detail-type"] == "Scheduled Event" && event["source"] == "aws.events";
+    (!is_tick).then(|| "\"detail-type\": \"Scheduled Event\" from \"aws.events\"".into())
+}
+
+/// What SQS would have sent to this worker instead.
+fn wrong_in_batch(event: &Value) -> Option<String> {
     let Some(records) = event["Records"].as_array().filter(|records| !records.is_empty()) else {
-        return Some("Records[] of a queue, or a schedule's detail-type".into());
+        return Some("Records[] of a queue".into());
     };
     records.iter().find_map(|record| {
         let missing = ["messageId", "receiptHandle", "body", "eventSourceARN", "awsRegion"]
@@ -198,34 +207,40 @@ mod tests {
     use crate::inventory::Inventory;
     use crate::tree::Tree;
 
-    const BIN: &str = "fn main() -> std::process::ExitCode {\n    runtime::serve_http(tokens::get_chains::route())\n}\n";
+    const BIN: &str =
+        "fn main() -> std::process::ExitCode {\n    runtime::serve_http(tokens::get_chains::route())\n}\n";
     const REQUEST: &str = r#"{"version":"2.0","routeKey":"GET /v1/chains","rawPath":"/v1/chains",
         "requestContext":{"http":{"method":"GET","path":"/v1/chains"}}}"#;
     const WORK: &str = r#"{"Records":[{"messageId":"m","receiptHandle":"r","body":"{}","eventSourceARN":"a",
         "awsRegion":"eu-west-2","attributes":{"ApproximateReceiveCount":"1"}}]}"#;
+    const TICK: &str = r#"{"detail-type":"Scheduled Event","source":"aws.events"}"#;
     const DOCUMENT_TEXT: &str = r#"{"paths":{"/v1/chains":{"get":{}}}}"#;
 
     /// One endpoint and one worker, all in step; a test breaks one thing.
     fn house() -> Vec<(&'static str, &'static str)> {
         vec![
             ("docs/openapi.json", DOCUMENT_TEXT),
+            ("events/tokens-sweep-old/every-minute.json", TICK),
+            ("functions/lambdas/src/bin/tokens-sweep-old.rs", "fn main() { tokens::sweep_old::schedule() }\n"),
+            ("functions/tokens/src/sweep_old.rs", ""),
             ("events/tokens-get-chains/plain.json", REQUEST),
             ("events/tokens-refresh-clusters/one.json", WORK),
             ("functions/lambdas/src/bin/tokens-get-chains.rs", BIN),
-            ("functions/lambdas/src/bin/tokens-refresh-clusters.rs", "fn main() { tokens::refresh_clusters::worker() }\n"),
+            (
+                "functions/lambdas/src/bin/tokens-refresh-clusters.rs",
+                "fn main() { tokens::refresh_clusters::worker() }\n",
+            ),
             ("functions/tokens/src/get_chains.rs", ""),
             ("functions/tokens/src/refresh_clusters.rs", ""),
         ]
     }
 
     fn with(files: &[(&str, &str)]) -> House {
-        let endpoint = Endpoint {
-            name: "tokens-get-chains".into(),
-            routes: vec![("GET".into(), "/v1/chains".into())],
-        };
+        let endpoint = Endpoint { name: "tokens-get-chains".into(), routes: vec![("GET".into(), "/v1/chains".into())] };
         let inventory = Inventory {
             endpoints: vec![endpoint],
             workers: vec!["tokens-refresh-clusters".into()],
+            schedules: vec!["tokens-sweep-old".into()],
             document: DOCUMENT_TEXT.into(),
         };
         House { tree: Tree::of(files), inventory }
@@ -245,9 +260,14 @@ mod tests {
     #[test]
     fn a_house_in_step_has_no_findings() {
         let house = with(&house());
-        for rule in
-            [every_function_is_complete, nothing_is_left_over, bins_are_three_lines, one_function_per_route, events_are_real, openapi_is_committed]
-        {
+        for rule in [
+            every_function_is_complete,
+            nothing_is_left_over,
+            bins_are_three_lines,
+            one_function_per_route,
+            events_are_real,
+            openapi_is_committed,
+        ] {
             assert_eq!(rule(&house), []);
         }
     }
@@ -283,17 +303,18 @@ mod tests {
     #[test]
     fn a_bin_of_four_lines_is_found() {
         let path = "functions/lambdas/src/bin/tokens-get-chains.rs";
-        let found = bins_are_three_lines(&replaced(path, "use runtime;\n\nfn main() {\n    tokens::get_chains::route()\n}\n"));
+        let found =
+            bins_are_three_lines(&replaced(path, "use runtime;\n\nfn main() {\n    tokens::get_chains::route()\n}\n"));
         assert_eq!(paths(&found), [path]);
     }
 
     #[test]
     fn a_route_or_name_of_two_functions_is_found() {
         let mut house = with(&house());
-        house.inventory.endpoints.push(Endpoint {
-            name: "tokens-get-others".into(),
-            routes: vec![("GET".into(), "/v1/chains".into())],
-        });
+        house
+            .inventory
+            .endpoints
+            .push(Endpoint { name: "tokens-get-others".into(), routes: vec![("GET".into(), "/v1/chains".into())] });
         assert_eq!(paths(&one_function_per_route(&house)), ["functions/lambdas/src/bin/tokens-get-others.rs"]);
         house.inventory.endpoints.pop();
         house.inventory.workers.push("tokens-get-chains".into());
@@ -315,16 +336,18 @@ mod tests {
             assert_eq!(paths(&events_are_real(&replaced(request, text))), [request], "{text}");
         }
         let work = "events/tokens-refresh-clusters/one.json";
-        for text in ["{}", r#"{"Records":[]}"#, r#"{"Records":[{"messageId":"m"}]}"#, r#"{"detail-type":"a","source":"b"}"#] {
+        for text in ["{}", r#"{"Records":[]}"#, r#"{"Records":[{"messageId":"m"}]}"#, TICK] {
             assert_eq!(paths(&events_are_real(&replaced(work, text))), [work], "{text}");
         }
-        let schedule = r#"{"detail-type":"Scheduled Event","source":"aws.events"}"#;
-        assert_eq!(events_are_real(&replaced(work, schedule)), []);
+        let tick = "events/tokens-sweep-old/every-minute.json";
+        for text in ["{}", r#"{"detail-type":"Scheduled Event","source":"b"}"#, WORK] {
+            assert_eq!(paths(&events_are_real(&replaced(tick, text))), [tick], "{text}");
+        }
     }
 
     #[test]
     fn a_token_in_an_event_is_found() {
-        let path = "events/tokens-refresh-clusters/one.json";
+        let path = "events/tokens-sweep-old/every-minute.json";
         let text = concat!(r#"{"detail-type":"Scheduled Event","source":"aws.events","detail":"e"#, r#"yJhbGciOi"}"#);
         assert_eq!(paths(&events_are_real(&replaced(path, text))), [path]);
     }

@@ -6,8 +6,7 @@ use super::{Finding, House};
 const PAGE_LINES: usize = 120;
 
 /// The rooms of the house: a word in backticks that starts with one of them is a path.
-const ROOMS: &[&str] =
-    &["functions/", "shared/", "infra/", "tests/", "xtask/", "docs/", "events/", ".ci/", ".cargo/"];
+const ROOMS: &[&str] = &["functions/", "shared/", "infra/", "tests/", "xtask/", "docs/", "events/", ".ci/", ".cargo/"];
 
 pub(super) fn links_lead_somewhere(house: &House) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -33,7 +32,11 @@ pub(super) fn named_paths_exist(house: &House) -> Vec<Finding> {
             let words = text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
             let paths = words.filter(|word| ROOMS.iter().any(|room| word.starts_with(room)) && is_literal(word));
             for missing in paths.filter(|word| !house.tree.contains(word)) {
-                found.push(Finding::at(path, line, format!("`{missing}`: expected a file or folder of this repository")));
+                found.push(Finding::at(
+                    path,
+                    line,
+                    format!("`{missing}`: expected a file or folder of this repository"),
+                ));
             }
         }
     }
@@ -114,7 +117,10 @@ mod tests {
         let page = "See `shared/api` and `shared/gone/src/lib.rs`.\nName it `events/<function>/*.json`.\n";
         let found = named_paths_exist(&house(&[("README.md", page), ("shared/api/src/lib.rs", "")]));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0], Finding::at("README.md", 1, "`shared/gone/src/lib.rs`: expected a file or folder of this repository"));
+        assert_eq!(
+            found[0],
+            Finding::at("README.md", 1, "`shared/gone/src/lib.rs`: expected a file or folder of this repository")
+        );
     }
 
     #[test]

@@ -164,23 +164,21 @@ fn naming<'a>(house: &'a House, folder: &'a str, name: &'a str, what: &'a str) -
 
 /// Does this line of Rust name the path, outside a comment? `crate::redis::…` is not the crate `redis`.
 fn names(line: &str, path: &str) -> bool {
-    let code = match line.find("//") {
-        // An address in a string is no comment.
-        Some(at) if !line[..at].ends_with(':') => &line[..at],
-        _ => line,
-    };
-    let mut from = 0;
-    while let Some(at) = code[from..].find(path).map(|at| at + from) {
+    // The two slashes of an address in a string are no comment.
+    let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
+    let code = comment.map_or(line, |(at, _)| &line[..at]);
+    code.match_indices(path).any(|(at, _)| {
         let (before, after) = (&code[..at], &code[at + path.len()..]);
-        let is_start = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_')
-            && (!before.ends_with("::") || before.trim_end_matches("::").is_empty());
-        let is_path = after.starts_with("::") || (before.trim_end().ends_with("use") && !after.starts_with('_'));
-        if is_start && (is_path || path.contains("::") && !after.starts_with('_')) {
-            return true;
-        }
-        from = at + path.len();
-    }
-    false
+        // `::redis` is the crate, `crate::redis` is not.
+        let before = before.strip_suffix("::").unwrap_or(before);
+        let is_whole = !before.ends_with(is_word) && !before.ends_with(':') && !after.starts_with(is_word);
+        // A single word is also a variable's or a key's name; it is a crate where a path or an import goes on.
+        is_whole && (path.contains("::") || after.starts_with("::") || before.trim_end().ends_with("use"))
+    })
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
 }
 
 #[cfg(test)]
@@ -199,9 +197,22 @@ mod tests {
     /// Every crate of the house, each with no dependencies, and one of them with these.
     fn with(folder: &str, table: &str, dependencies: &[&str]) -> Vec<Finding> {
         let folders = [
-            "shared/access", "shared/api", "shared/app", "shared/chains", "shared/clusters", "shared/identity",
-            "shared/mail", "shared/members", "shared/runtime", "shared/worker", "functions/tokens", "functions/jobs",
-            "functions/lambdas", "infra/local", "tests", "xtask",
+            "shared/access",
+            "shared/api",
+            "shared/app",
+            "shared/chains",
+            "shared/clusters",
+            "shared/identity",
+            "shared/mail",
+            "shared/members",
+            "shared/runtime",
+            "shared/worker",
+            "functions/tokens",
+            "functions/jobs",
+            "functions/lambdas",
+            "infra/local",
+            "tests",
+            "xtask",
         ];
         let files: Vec<_> = folders
             .iter()
@@ -293,8 +304,13 @@ mod tests {
         for line in ["use redis::Client;", "use redis as cache;", "let a = redis::cmd();", "fn a() -> ::redis::Value"] {
             assert!(names(line, "redis"), "{line}");
         }
-        let innocent =
-            ["// use redis::Client;", "crate::redis::get()", "\"redis://127.0.0.1\"", "use redis_tier::A;", "my_redis::b()"];
+        let innocent = [
+            "// use redis::Client;",
+            "crate::redis::get()",
+            "\"redis://127.0.0.1\"",
+            "use redis_tier::A;",
+            "my_redis::b()",
+        ];
         for line in innocent {
             assert!(!names(line, "redis"), "{line}");
         }

@@ -37,7 +37,8 @@ pub(super) fn manifests(tree: &Tree) -> Vec<Manifest> {
 fn manifest(folder: &str, text: &str) -> Option<Manifest> {
     let table: Table = text.parse().ok()?;
     let name = table.get("package")?.get("name")?.as_str()?.to_owned();
-    let has_workspace_lints = table.get("lints").and_then(|lints| lints.get("workspace")) == Some(&Value::Boolean(true));
+    let has_workspace_lints =
+        table.get("lints").and_then(|lints| lints.get("workspace")) == Some(&Value::Boolean(true));
     let mut dependencies = Vec::new();
     collect(&table, text, &mut dependencies);
     Some(Manifest { folder: folder.to_owned(), name, dependencies, has_workspace_lints })
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn a_crate_with_lints_of_its_own_is_found() {
         let own = "[package]\nname = \"a\"\n[lints.rust]\nunsafe_code = \"warn\"\n";
-        let found = lints_come_from_the_workspace(&house(&[("shared/a/Cargo.toml", own), ("shared/b/Cargo.toml", GOOD)]));
+        let found =
+            lints_come_from_the_workspace(&house(&[("shared/a/Cargo.toml", own), ("shared/b/Cargo.toml", GOOD)]));
         assert_eq!(found, [Finding::of("shared/a/Cargo.toml", "expected `[lints]` with `workspace = true`")]);
     }
 

@@ -14,8 +14,8 @@ pub(super) const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c
 pub(super) struct Logs {
     /// Ordered by block, then log index.
     pub(super) transfers: Vec<Transfer>,
-    /// Events of the token that look like transfers and are none.
-    pub(super) bad_rows: u64,
+    /// The blocks of events that look like transfers and are none.
+    pub(super) bad_rows: Vec<u64>,
     /// What the node sent, to tell when it may have sent no more than it would.
     pub(super) received: usize,
 }
@@ -40,7 +40,7 @@ struct RawLog<'a> {
 enum Event {
     Transfer(Transfer),
     /// Not the form of a transfer.
-    Malformed,
+    Malformed(u64),
     /// Belongs to a block no longer in the chain.
     Removed,
 }
@@ -49,11 +49,11 @@ pub(super) fn decode(result: &RawValue, token: Address, from: u64, to: u64) -> R
     let raw: Vec<RawLog<'_>> = serde_json::from_str(result.get()).map_err(nonsense)?;
     let received = raw.len();
     let mut transfers = Vec::with_capacity(raw.len());
-    let mut bad_rows = 0;
+    let mut bad_rows = Vec::new();
     for log in &raw {
         match event(log, token, from, to)? {
             Event::Transfer(transfer) => transfers.push(transfer),
-            Event::Malformed => bad_rows += 1,
+            Event::Malformed(block) => bad_rows.push(block),
             Event::Removed => {}
         }
     }
@@ -108,11 +108,11 @@ fn event(log: &RawLog<'_>, token: Address, from: u64, to: u64) -> Result<Event, 
     }
     let data = &log.data.as_bytes()[2..];
     if !data.len().is_multiple_of(64) || words.len() + data.len() / 64 != 3 {
-        return Ok(Event::Malformed);
+        return Ok(Event::Malformed(block));
     }
     words.extend(data.chunks_exact(64).filter_map(hex::bytes::<32>));
-    let [sender, receiver, value] = words.as_slice() else { return Ok(Event::Malformed) };
-    let (Some(from), Some(to)) = (address_of(sender), address_of(receiver)) else { return Ok(Event::Malformed) };
+    let [sender, receiver, value] = words.as_slice() else { return Ok(Event::Malformed(block)) };
+    let (Some(from), Some(to)) = (address_of(sender), address_of(receiver)) else { return Ok(Event::Malformed(block)) };
     Ok(Event::Transfer(Transfer { block, timestamp, tx, log_index, from, to, value: Amount::from_be_bytes(*value) }))
 }
 
@@ -186,7 +186,7 @@ mod tests {
         .unwrap();
         let places: Vec<_> = logs.transfers.iter().map(|transfer| (transfer.block, transfer.log_index)).collect();
         assert_eq!(places, [(100, Some(4)), (100, Some(5)), (102, Some(5))]);
-        assert_eq!((logs.received, logs.bad_rows), (5, 0));
+        assert_eq!((logs.received, logs.bad_rows.len()), (5, 0));
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             with(json!({"topics": [TRANSFER, dirty, word(2)]})),
         ])
         .unwrap();
-        assert_eq!((logs.transfers.len(), logs.bad_rows), (0, 3));
+        assert_eq!((logs.transfers.len(), logs.bad_rows), (0, vec![100; 3]));
     }
 
     #[test]

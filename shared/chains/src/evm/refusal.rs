@@ -59,6 +59,10 @@ impl RpcError {
         {
             return Refusal::Throttled { retry_after: backoff(self.data.as_ref()) };
         }
+        // Gone for good on this node, whatever else the text says.
+        if has(&["missing trie node", "historical state", "pruned", "archive"]) {
+            return Refusal::Final;
+        }
         // Nodes behind one address are not equally far; the block will be there in a moment.
         if has(&[
             "beyond current head",
@@ -289,6 +293,8 @@ mod tests {
             (-32603, "Internal error", Refusal::Unwell),
             (-32601, "the method eth_getLogs does not exist/is not available", Refusal::Final),
             (3, "execution reverted: rate limit", Refusal::Final),
+            (-32000, "required historical state unavailable (reexec=0)", Refusal::Final),
+            (4444, "pruned history unavailable", Refusal::Final),
             (-32000, "missing trie node 0abc (path ) state 0xdef is not available", Refusal::Final),
         ] {
             assert_eq!(refusal(code, text), expected, "{text}");

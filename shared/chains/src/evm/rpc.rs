@@ -376,7 +376,8 @@ impl Rpc {
         Retry { rpc: self, deadline, failures: 0 }
     }
 
-    async fn wait(&self) {
+    /// Until the node may be asked again.
+    pub(super) async fn wait(&self) {
         loop {
             let closed_until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
             match closed_until {
@@ -428,8 +429,9 @@ impl Retry<'_> {
         // Half to whole, so that many waiting clients do not come back together.
         let backoff = doubled.min(options.longest_wait).mul_f64(0.5 + 0.5 * jitter());
         let wait = asked.map_or(backoff, |asked| asked.max(backoff.min(options.longest_wait / 8)));
-        let late = self.deadline.is_some_and(|deadline| Instant::now() + wait > deadline);
-        if self.failures >= options.attempts || wait > options.longest_wait || late {
+        // A wait too long is not added to anything: it may be absurd.
+        let late = |deadline: Instant| Instant::now() + wait > deadline;
+        if self.failures >= options.attempts || wait > options.longest_wait || self.deadline.is_some_and(late) {
             return Err(self.rpc.error(failure));
         }
         tracing::debug!(

@@ -160,10 +160,7 @@ fn lines_are_counted_through_quoted_line_feeds() {
 fn a_header_that_lacks_a_column_or_names_one_twice_is_refused() {
     for (header, message) in [
         ("", "line 1, column (header): expected a header naming the columns, got \"\""),
-        (
-            "a,b\n",
-            "line 1, column (header): expected a column `block_number` or `Blockno`, got \"a,b\"",
-        ),
+        ("a,b\n", "line 1, column (header): expected a column `block_number` or `Blockno`, got \"a,b\""),
         (
             "block_number,tx_hash,from,to\n",
             "line 1, column (header): expected a column `value_raw`, `value`, `Quantity` or `TokenValue`, got \
@@ -196,7 +193,7 @@ fn bad_rows_are_counted_when_asked_and_the_others_are_read() {
 }
 
 #[test]
-fn a_row_longer_than_the_buffer_is_an_error_and_lines_are_counted_past_it() {
+fn a_row_longer_than_the_buffer_is_an_error_or_passed_over() {
     let long = "9".repeat(3 * BUFFER_BYTES);
     let text = format!("{OWN}{long}\n{}", own_row(0, "x"));
     let error = read(&text).unwrap_err();
@@ -210,7 +207,8 @@ fn a_row_longer_than_the_buffer_is_an_error_and_lines_are_counted_past_it() {
 #[test]
 fn a_stray_quote_is_an_error_where_it_stands() {
     let error = read(&format!("{OWN}{}", own_row(3, "\"3\"4"))).unwrap_err();
-    let expected = "a.csv: line 2, column log_index: expected a closing quote, then a comma or the end of the line, got ";
+    let expected =
+        "a.csv: line 2, column log_index: expected a closing quote, then a comma or the end of the line, got ";
     assert!(error.to_string().starts_with(expected), "{error}");
     let error = read(&format!("{OWN}{}{}", own_row(5, "\"0x"), good_row())).unwrap_err();
     assert!(error.to_string().starts_with("a.csv: line 2, column from: expected a closing quote"), "{error}");
@@ -324,7 +322,8 @@ fn write_fields(transfer: &Transfer, own: bool, ways: &[Index]) -> [(&'static st
         }
     };
     let value = if ways[1].index(2) == 0 { transfer.value.to_string() } else { format!("{:#x}", transfer.value) };
-    let case = |text: String| if ways[2].index(2) == 0 { text } else { text[..2].to_owned() + &text[2..].to_uppercase() };
+    let case =
+        |text: String| if ways[2].index(2) == 0 { text } else { text[..2].to_owned() + &text[2..].to_uppercase() };
     let name = |ours, etl| if own { ours } else { etl };
     [
         ("block_number", transfer.block.to_string()),
@@ -414,6 +413,26 @@ proptest! {
             let mut rows = OWN.as_bytes().to_vec();
             rows.extend_from_slice(input);
             let _ = read_with(&rows, &options);
+        }
+    }
+
+    #[test]
+    fn leading_digits_are_read_as_the_number_they_are(
+        digits in "[0-9]{0,45}", rest in prop_oneof![Just(String::new()), "[^0-9].{0,9}"]
+    ) {
+        let text = format!("{digits}{rest}");
+        let number = (digits.len() <= 19).then(|| digits.parse::<u64>().ok()).flatten();
+        prop_assert_eq!(leading_number(text.as_bytes()), number.map(|number| (number, digits.len())));
+        let amount = (digits.len() <= 35).then(|| digits.parse::<u128>().ok()).flatten();
+        let expected = amount.map(|amount| (Amount::from(amount), digits.len()));
+        prop_assert_eq!(leading_amount(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn eight_digits_are_read_and_nothing_else(bytes in any::<[u8; 8]>(), near in "[/-:]{8}", number in 0..100_000_000_u64) {
+        for text in [bytes, near.as_bytes().try_into().unwrap(), format!("{number:08}").as_bytes().try_into().unwrap()] {
+            let plain = std::str::from_utf8(&text).ok().filter(|_| text.iter().all(u8::is_ascii_digit));
+            prop_assert_eq!(eight_digits(text), plain.map(|text| text.parse().unwrap()));
         }
     }
 

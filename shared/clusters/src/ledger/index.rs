@@ -80,10 +80,10 @@ impl Hasher {
         high(fold(half ^ u64::from(c), self.seed[2] | 1))
     }
 
-    /// Of an unordered pair, the smaller one first.
+    /// Of an unordered pair.
     #[inline]
-    pub(super) fn pair(&self, low: u32, high_: u32) -> u32 {
-        let key = (u64::from(low) << 32) | u64::from(high_);
+    pub(super) fn pair(&self, smaller: u32, larger: u32) -> u32 {
+        let key = (u64::from(smaller) << 32) | u64::from(larger);
         high(fold(key ^ self.seed[0], self.seed[1] | 1))
     }
 }
@@ -102,8 +102,7 @@ fn low(wide: u128) -> u64 {
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits has 32")]
 fn high(hash: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits has 32")]
-    let high = (hash >> 32) as u32;
-    high
+    (hash >> 32) as u32
 }

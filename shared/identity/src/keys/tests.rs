@@ -340,7 +340,7 @@ impl JwksCache for HangingCache {
     }
 
     async fn put(&self, _issuer: &str, _stored: &StoredJwks) {
-        pending().await
+        pending::<()>().await;
     }
 }
 

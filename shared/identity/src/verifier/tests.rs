@@ -647,6 +647,59 @@ fn the_denylist_is_not_asked_about_tokens_that_do_not_verify() {
     assert_eq!(list.asked.load(Ordering::SeqCst), 0);
 }
 
+/// Counts by name and outcome.
+#[derive(Default)]
+struct Counters(Mutex<HashMap<String, Arc<std::sync::atomic::AtomicU64>>>);
+
+impl metrics::Recorder for Counters {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{}{{{}}}", key.name(), labels.join(","));
+        metrics::Counter::from_arc(Arc::clone(self.0.lock().unwrap().entry(name).or_default()))
+    }
+
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
+}
+
+#[test]
+fn every_outcome_is_counted_and_says_nothing_about_the_token() {
+    let counters = Counters::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    metrics::with_local_recorder(&counters, || {
+        let network = Network::answering(one().jwks());
+        let verifier = Verifier::new(vec![forge::issuer()], network, None, ManualClock::new().as_clock()).unwrap();
+        runtime.block_on(async {
+            let token = bearer(&one().token(|_, _| {}));
+            for value in [Some(token.as_str()), Some(token.as_str()), None, Some("Bearer x")] {
+                let _either = verifier.verify(value).await;
+            }
+        });
+    });
+    let mut counted: Vec<_> =
+        counters.0.lock().unwrap().iter().map(|(name, count)| (name.clone(), count.load(Ordering::SeqCst))).collect();
+    counted.sort();
+    assert_eq!(
+        counted,
+        [
+            ("identity.jwks_fetches{outcome=fetched}".to_owned(), 1),
+            ("identity.verifications{outcome=remembered}".to_owned(), 1),
+            ("identity.verifications{outcome=token_malformed}".to_owned(), 1),
+            ("identity.verifications{outcome=token_missing}".to_owned(), 1),
+            ("identity.verifications{outcome=verified}".to_owned(), 1),
+        ]
+    );
+}
+
 /// Shared by the properties below, as proptest runs each many times.
 fn shared() -> &'static (Verifier, String) {
     static SHARED: std::sync::LazyLock<(Verifier, String)> =

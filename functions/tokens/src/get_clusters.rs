@@ -1,0 +1,66 @@
+//! GET /v1/tokens/{chain}/{address}/clusters: who really holds a token. Queued: 202 until the report is there.
+
+use std::sync::Arc;
+
+use access::{Lookup, Stamped};
+use api::{ApiError, Caller, Endpoint, Path, Query, Queued, found};
+use app::App;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use utoipa_axum::routes;
+
+use crate::report::{find, queued};
+use crate::token::Token;
+use crate::{ClusterReport, ReportParameters};
+
+pub fn route() -> Endpoint<App> {
+    Endpoint::new("tokens-get-clusters", routes!(get_clusters))
+}
+
+/// Who really holds a token: its largest holders, the links between them, the clusters these make, and how
+/// concentrated it is by holder and by cluster. 202 while the report is being made; afterwards the newest one at once,
+/// also when it is old and a new one is on its way.
+#[utoipa::path(get, path = "/v1/tokens/{chain}/{address}/clusters", tag = "tokens",
+    params(Token, ReportParameters), security(("bearer" = [])),
+    responses(
+        (status = 200, body = serde_json::Value, description = "The report.", headers(
+            ("age" = u64, description = "Seconds since it was made."),
+            ("x-cache" = String, description = "`fresh` or `stale`."),
+            ("x-refresh-job" = String, description = "The job that renews a stale one."))),
+        (status = 202, body = Queued, headers(
+            ("location" = String, description = "The job."),
+            ("retry-after" = u32, description = "Seconds after which to ask again."))),
+        (status = 404, description = "There is no token at this address.")))]
+async fn get_clusters(
+    _: Caller,
+    State(app): State<App>,
+    Path(token): Path<Token>,
+    Query(parameters): Query<ReportParameters>,
+) -> Result<Response, ApiError> {
+    token.on(&app)?;
+    Ok(match find(&app, &token, parameters).await? {
+        Lookup::Fresh(hit) => found(&hit, None, body(&hit.stamped)),
+        Lookup::Stale(hit, job) => found(&hit, Some(job.as_ref()), body(&hit.stamped)),
+        Lookup::Queued(job) => queued(&token, job).into_response(),
+    })
+}
+
+/// The report's bytes as they are, without a copy.
+fn body(report: &Arc<Stamped<ClusterReport>>) -> Response {
+    struct Shared(Arc<Stamped<ClusterReport>>);
+
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            self.0.value.0.get().as_bytes()
+        }
+    }
+
+    let bytes = Bytes::from_owner(Shared(Arc::clone(report)));
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

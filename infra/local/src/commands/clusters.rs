@@ -1,0 +1,214 @@
+//! `holdfast clusters`: the analysis of files, or of a chain, without a server.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use access::{Clock, SystemClock};
+use chains::{Budget, Chain, CsvOptions, read_csv};
+use clap::ValueEnum;
+use clusters::{Address, Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// CSV files of transfers, plain or compressed with gzip or zstd
+    #[arg(required_unless_present = "rpc", conflicts_with = "rpc")]
+    files: Vec<PathBuf>,
+    /// Read a chain instead, through a node's JSON-RPC
+    #[arg(long, value_name = "URL", requires = "token")]
+    rpc: Option<String>,
+    /// The token; needed where the input holds several
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    token: Option<Address>,
+    /// How many of the largest holders are looked at, 1 to 10000
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    top: u32,
+    /// From how many distinct counterparties on an address is a hub, which joins nothing
+    #[arg(long, default_value_t = 200, value_name = "H")]
+    hub_degree: u32,
+    /// Let hubs join wallets like any other holder
+    #[arg(long)]
+    include_hubs: bool,
+    /// Count transfers of nothing as trade
+    #[arg(long)]
+    include_zero_value: bool,
+    /// Let an outsider that traded with two or more of the top holders join them
+    #[arg(long)]
+    magic_nodes: bool,
+    /// Names of known addresses: a JSON or CSV file, or none; without it a small built-in list
+    #[arg(long, value_name = "FILE|none")]
+    labels: Option<String>,
+    /// Look at the state after this block
+    #[arg(long, value_name = "BLOCK")]
+    at: Option<u64>,
+    /// The token's decimals, where the input has display numbers
+    #[arg(long, value_name = "D")]
+    decimals: Option<u8>,
+    /// Count rows that cannot be read instead of stopping at the first
+    #[arg(long)]
+    skip_bad_rows: bool,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Table,
+    Csv,
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error: clusters::ParseError| error.to_string())
+}
+
+/// # Errors
+/// [`Failure::Usage`] for parameters out of bounds, [`Failure::Input`] for what cannot be read.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let clock = SystemClock::default();
+    let parameters = Parameters {
+        top: arguments.top,
+        hub_degree: arguments.hub_degree,
+        include_hubs: arguments.include_hubs,
+        include_zero_value: arguments.include_zero_value,
+        magic_nodes: arguments.magic_nodes,
+        ..Parameters::default()
+    };
+    parameters.validate().map_err(|error| Failure::Usage(error.to_string()))?;
+    let labels = labels(arguments)?;
+    let (ledger, subject) = match &arguments.rpc {
+        Some(url) => read_chain(arguments, url)?,
+        None => read_files(arguments)?,
+    };
+    let started = clock.monotonic();
+    let mut report = analyse(&ledger, &subject, &labels, &parameters);
+    report.computed_at = Some(clock.now().millis());
+    report.duration_ms = u64::try_from((clock.monotonic() - started).as_millis()).ok();
+    write(arguments, &report)
+}
+
+fn labels(arguments: &Arguments) -> Result<Labels, Failure> {
+    match arguments.labels.as_deref() {
+        None => Ok(Labels::builtin("ethereum")),
+        Some("none") => Ok(Labels::none()),
+        Some(path) => Ok(Labels::parse(&fs::read(path).map_err(named(path))?)?),
+    }
+}
+
+fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
+    let mut sizes = Vec::new();
+    for file in &arguments.files {
+        sizes.push(fs::metadata(file).map_err(named(&file.display().to_string()))?.len());
+    }
+    let bar = bar(sizes.iter().sum(), "{bar:40} {percent}% of {total_bytes}, {eta} left");
+    let mut ledger = Ledger::new();
+    let (mut token, mut bad_rows, mut before) = (arguments.token, 0, 0);
+    for (path, size) in arguments.files.iter().zip(sizes) {
+        let name = path.display().to_string();
+        let options = CsvOptions {
+            file: name.clone(),
+            token,
+            decimals: arguments.decimals,
+            skip_bad_rows: arguments.skip_bad_rows,
+        };
+        let file = fs::File::open(path).map_err(named(&name))?;
+        let last = arguments.at.unwrap_or(u64::MAX);
+        let keep = |transfer: &clusters::Transfer| {
+            if transfer.block <= last {
+                ledger.push(transfer);
+            }
+        };
+        let summary = read_csv(file, &options, keep, |bytes| bar.set_position(before + bytes))?;
+        token = token.or(summary.token);
+        bad_rows += summary.bad_rows;
+        before += size;
+    }
+    bar.finish_and_clear();
+    let subject = Subject {
+        chain: "file".to_owned(),
+        address: token.unwrap_or_default(),
+        decimals: arguments.decimals,
+        bad_rows,
+        ..Subject::default()
+    };
+    Ok((ledger, subject))
+}
+
+fn read_chain(arguments: &Arguments, url: &str) -> Result<(Ledger, Subject), Failure> {
+    let token = arguments.token.ok_or_else(|| Failure::Usage("--rpc needs --token".to_owned()))?;
+    let chain = Chain::parse(&format!("rpc={url}")).map_err(|error| Failure::Usage(format!("--rpc: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let known = chain.source.metadata(token).await?;
+        let first = chain.source.first_block(token).await?;
+        let head = chain.source.head().await?.number.min(arguments.at.unwrap_or(u64::MAX));
+        let bar = bar((head + 1).saturating_sub(first), "{bar:40} {percent}% of {total} blocks, {eta} left");
+        let mut ledger = Ledger::new();
+        let (mut next, mut bad_rows) = (first, 0);
+        while next <= head {
+            let budget = Budget { max_transfers: 250_000, time: Duration::from_secs(10) };
+            let chunk = chain.source.chunk(token, next, budget).await?;
+            chunk.transfers.iter().filter(|transfer| transfer.block <= head).for_each(|transfer| ledger.push(transfer));
+            bad_rows += chunk.bad_rows;
+            next = chunk.through + 1;
+            bar.set_position(next.min(head + 1) - first);
+        }
+        bar.finish_and_clear();
+        let contracts = chain.source.contracts(&ledger.top_holders(arguments.top as usize)).await?;
+        let subject = Subject {
+            chain: chain.id.clone(),
+            address: token,
+            name: known.name,
+            symbol: known.symbol,
+            decimals: known.decimals.or(arguments.decimals),
+            total_supply: known.total_supply,
+            kind: match known.kind {
+                chains::TokenKind::Erc20 => TokenKind::Erc20,
+                chains::TokenKind::Unknown => TokenKind::Unknown,
+            },
+            contracts: BTreeSet::from_iter(contracts),
+            bad_rows,
+        };
+        Ok((ledger, subject))
+    })
+}
+
+fn write(arguments: &Arguments, report: &Report) -> Result<(), Failure> {
+    let text = match arguments.format {
+        Format::Json => serde_json::to_string(report)? + "\n",
+        Format::Table => report.to_table(),
+        Format::Csv => report.to_csv(),
+    };
+    match &arguments.out {
+        Some(path) => fs::write(path, text).map_err(named(&path.display().to_string()))?,
+        None => match std::io::stdout().lock().write_all(text.as_bytes()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        },
+    }
+    Ok(())
+}
+
+/// On a terminal only.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn named(path: &str) -> impl FnOnce(std::io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    move |error| std::io::Error::new(error.kind(), format!("{path}: {error}")).into()
+}
