@@ -8,12 +8,10 @@ fn main() -> serde_json::Result<()> {
         let routes = endpoint.routes().into_iter().map(|(method, path)| json!([method.as_str(), path]));
         json!({ "name": endpoint.name, "routes": routes.collect::<Vec<_>>() })
     });
-    let (workers, schedules) = (lambdas::workers(), lambdas::schedules());
-    let (workers, schedules) =
-        (workers.iter().map(|worker| worker.name), schedules.iter().map(|schedule| schedule.name));
     let inventory = json!({
         "endpoints": endpoints.collect::<Vec<Value>>(),
-        "workers": workers.chain(schedules).collect::<Vec<_>>(),
+        "workers": lambdas::workers().iter().map(|worker| worker.name).collect::<Vec<_>>(),
+        "schedules": lambdas::schedules().iter().map(|schedule| schedule.name).collect::<Vec<_>>(),
         "document": lambdas::document().to_pretty_json()? + "\n",
     });
     println!("{inventory}");

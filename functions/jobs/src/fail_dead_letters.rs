@@ -13,7 +13,11 @@ async fn fail(app: App, envelope: Envelope) -> Result<(), RunError> {
     let last = app.jobs.find(&envelope.job).await?.and_then(|row| row.view.error);
     // The last attempt's reason tells more than that there were too many.
     let error = last.unwrap_or_else(|| {
-        JobError::new(Kind::Internal, "gave_up", "The work broke off at every attempt; it will not be tried again by itself.")
+        JobError::new(
+            Kind::Internal,
+            "gave_up",
+            "The work broke off at every attempt; it will not be tried again by itself.",
+        )
     });
     if app.jobs.fail_undeliverable(&envelope, &error).await? {
         tracing::error!(job.id = envelope.job, code = error.code, "a job was given up");

@@ -38,6 +38,7 @@ impl<'de> Deserialize<'de> for JobId {
     responses((status = 200, body = Job), (status = 404, description = "No job of the last seven days has this id.")))]
 async fn get_job(_: Caller, State(app): State<App>, Path(path): Path<JobPath>) -> Result<Job, ApiError> {
     let row = app.jobs.find(&path.id.0).await?;
-    let row = row.ok_or_else(|| ApiError::new(Kind::NotFound, "unknown_job", "No job of the last seven days has this id."))?;
+    let row =
+        row.ok_or_else(|| ApiError::new(Kind::NotFound, "unknown_job", "No job of the last seven days has this id."))?;
     Ok(row.view.into())
 }

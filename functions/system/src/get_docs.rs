@@ -28,7 +28,8 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 #[utoipa::path(get, path = "/docs", tag = "system",
     responses((status = 200, description = "A page", content_type = "text/html")))]
 async fn get_docs() -> Response {
-    const POLICY: &str = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:";
+    const POLICY: &str =
+        "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:";
     ([(CACHE_CONTROL, "public, max-age=300"), (CONTENT_SECURITY_POLICY, POLICY)], Html(PAGE.as_str())).into_response()
 }
 

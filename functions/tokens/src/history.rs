@@ -69,7 +69,9 @@ impl History {
             Err(AccessError::AlreadyExists { .. }) => {
                 let theirs = self.dao.get(&self.key, Some(from)).await?;
                 // Both may have read the same, then the object is theirs too.
-                if let Some(blob) = row.blob.filter(|blob| theirs.as_ref().and_then(|row| row.blob.as_ref()) != Some(blob)) {
+                if let Some(blob) =
+                    row.blob.filter(|blob| theirs.as_ref().and_then(|row| row.blob.as_ref()) != Some(blob))
+                {
                     self.app.blobs.delete(&blob).await?;
                 }
                 Ok(theirs.map_or(from, |row| row.through_block + 1))
@@ -97,11 +99,10 @@ impl History {
         let Some(blob) = &row.blob else { return Ok(None) };
         match self.app.blobs.get(blob).await? {
             Some(bytes) => Ok(Some(bytes)),
-            None => Err(AccessError::Malformed {
-                table: SEGMENTS.name,
-                source: "the object a row names is gone".into(),
+            None => {
+                Err(AccessError::Malformed { table: SEGMENTS.name, source: "the object a row names is gone".into() }
+                    .into())
             }
-            .into()),
         }
     }
 }

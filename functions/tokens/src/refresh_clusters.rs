@@ -72,7 +72,8 @@ async fn refresh(app: App, message: RefreshClusters, run: Run<App>) -> Result<Ou
     report.duration_ms = u64::try_from(app.clock.monotonic().saturating_sub(started).as_millis()).ok();
 
     let json = serde_json::value::to_raw_value(&report).map_err(|error| broken(&error))?;
-    let published = reports(&app).publish(run.claim(), &key(&message), ClusterReport(Arc::<RawValue>::from(json))).await?;
+    let published =
+        reports(&app).publish(run.claim(), &key(&message), ClusterReport(Arc::<RawValue>::from(json))).await?;
     if published.is_some() { Ok(Outcome::Done) } else { Err(RunError::Lost) }
 }
 

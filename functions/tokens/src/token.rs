@@ -29,7 +29,8 @@ impl Token {
     pub(crate) fn on<'a>(&self, app: &'a App) -> Result<&'a Chain, ApiError> {
         app.chains.get(&self.chain).ok_or_else(|| {
             let known: Vec<_> = app.chains.iter().map(|chain| chain.id.as_str()).collect();
-            let detail = format!("In the path, chain: expected one of {}, got {:?}.", known.join(", "), short(&self.chain));
+            let detail =
+                format!("In the path, chain: expected one of {}, got {:?}.", known.join(", "), short(&self.chain));
             ApiError::new(Kind::Invalid, "unknown_chain", detail)
         })
     }

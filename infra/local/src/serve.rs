@@ -158,7 +158,8 @@ impl Server {
     pub async fn start(options: Options, listen: SocketAddr) -> Result<Self, ServeError> {
         let local = local_app(&options).await?;
         let router = router(&local.app, &options.edge)?;
-        let listener = TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address: listen, source })?;
         resume(&local.app).await?;
 

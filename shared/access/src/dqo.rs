@@ -7,6 +7,7 @@ use bytes::Bytes;
 use metrics::counter;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
 
 use crate::blobs::{BlobError, BlobStore};
 use crate::dao::Row;
@@ -166,14 +167,8 @@ impl<T: Computed> Dqo<T> {
         clock: Arc<dyn Clock>,
         freshness: Freshness,
     ) -> Self {
-        let parts = Parts {
-            dao: Dao::open(tables, rao),
-            rao: rao.clone(),
-            jobs: jobs.clone(),
-            blobs,
-            clock,
-            freshness,
-        };
+        let parts =
+            Parts { dao: Dao::open(tables, rao), rao: rao.clone(), jobs: jobs.clone(), blobs, clock, freshness };
         Self { parts: Arc::new(parts) }
     }
 
@@ -187,7 +182,14 @@ impl<T: Computed> Dqo<T> {
     /// [`LookupError::Failed`] while a failed job cools down, [`LookupError::Queue`] when the job could not be
     /// queued; both only when there is not even a stale value.
     pub async fn get<M: Message>(&self, pk: &str, message: &M) -> Result<Lookup<T>, LookupError> {
-        let known = self.known(pk).await?;
+        let (_gate, known) = match self.look(M::KIND, pk).await? {
+            Look::Known(gate, known) => (gate, known),
+            Look::Job(row) => {
+                let answer = settle(Known::Nothing, Start::Existing(row), self.parts.clock.now());
+                self.counted(&answer);
+                return answer;
+            }
+        };
         let answer = match known {
             Known::Fresh(found) => Ok(Lookup::Fresh(found)),
             known => match self.ensure(pk, message, &known).await {
@@ -196,7 +198,10 @@ impl<T: Computed> Dqo<T> {
                 Err(error) => match known {
                     // An answer that is old beats none.
                     Known::Stale(found) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "a stale result could not be refreshed");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "a stale result could not be refreshed"
+                        );
                         Ok(Lookup::Stale(found, None))
                     }
                     _ => Err(error),
@@ -243,14 +248,26 @@ impl<T: Computed> Dqo<T> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, JobError>> + Send + 'static,
     {
-        let known = self.known(pk).await?;
-        let answer = match known {
-            Known::Fresh(found) => Ok(Lookup::Fresh(found)),
-            known => match self.begin_inline(kind, pk, &known).await {
+        let (gate, known) = match self.look(kind, pk).await? {
+            Look::Known(gate, known) => (gate, known),
+            Look::Job(row) => {
+                let answer = self.wait_for(pk, *row, Known::Nothing).await;
+                self.counted(&answer);
+                return answer;
+            }
+        };
+        let began = match &known {
+            Known::Fresh(_) => None,
+            known => Some(self.begin_inline(kind, pk, known).await),
+        };
+        drop(gate);
+        let answer = match (began, known) {
+            (None, known) => settle_known(known),
+            (Some(began), known) => match began {
                 Ok(Ensured::Newer(found)) => Ok(Lookup::Fresh(found)),
                 Ok(Ensured::Job(Start::Started(row))) => {
                     let (dqo, pk) = (self.clone(), pk.to_owned());
-                    let work = tokio::spawn(async move { dqo.run_inline(&pk, row, limit, compute()).await });
+                    let work = tokio::spawn(async move { dqo.run_inline(&pk, *row, limit, compute()).await });
                     let done = work.await.unwrap_or_else(|panic| {
                         tracing::error!(error = &panic as &dyn std::error::Error, "an inline computation broke off");
                         Err(LookupError::Failed { error: broken(), retry_after: Duration::ZERO })
@@ -258,7 +275,10 @@ impl<T: Computed> Dqo<T> {
                     match (done, known) {
                         (Ok(found), _) => Ok(Lookup::Fresh(found)),
                         (Err(error), Known::Stale(found)) => {
-                            tracing::warn!(error = &error as &dyn std::error::Error, "a stale result could not be refreshed");
+                            tracing::warn!(
+                                error = &error as &dyn std::error::Error,
+                                "a stale result could not be refreshed"
+                            );
                             Ok(Lookup::Stale(found, None))
                         }
                         (Err(error), _) => Err(error),
@@ -266,7 +286,7 @@ impl<T: Computed> Dqo<T> {
                 }
                 Ok(Ensured::Job(Start::Existing(row))) => match known {
                     Known::Stale(found) => Ok(Lookup::Stale(found, Some(row.view))),
-                    known => self.wait_for(pk, row, known).await,
+                    known => self.wait_for(pk, *row, known).await,
                 },
                 Err(error) => match known {
                     Known::Stale(found) => Ok(Lookup::Stale(found, None)),
@@ -300,6 +320,24 @@ impl<T: Computed> Dqo<T> {
         self.read(pk, false).await
     }
 
+    /// What is known of a key. Of many readers in this process who find nothing in the cache one asks the table; those
+    /// who waited behind it take what it found: the value, or the job it started.
+    async fn look(&self, kind: &str, pk: &str) -> Result<Look<'_, T>, LookupError> {
+        if let Some(hit) = self.parts.rao.get::<Stamped<T>>(pk).await {
+            return Ok(Look::Known(None, self.judge(hit.value, hit.tier)));
+        }
+        let (gate, waited) = self.parts.jobs.one_at_a_time(kind, pk).await;
+        if waited {
+            if let Some(hit) = self.parts.rao.get::<Stamped<T>>(pk).await {
+                return Ok(Look::Known(None, self.judge(hit.value, hit.tier)));
+            }
+            if let Some(row) = self.parts.jobs.remembered(kind, pk, 0) {
+                return Ok(Look::Job(Box::new(row)));
+            }
+        }
+        Ok(Look::Known(Some(gate), self.read(pk, false).await?))
+    }
+
     async fn read(&self, pk: &str, consistent: bool) -> Result<Known<T>, LookupError> {
         let Some(row) = self.parts.dao.newest(pk, consistent).await? else { return Ok(Known::Nothing) };
         let timestamp = Timestamp(row.timestamp);
@@ -325,7 +363,7 @@ impl<T: Computed> Dqo<T> {
 
     async fn ensure<M: Message>(&self, pk: &str, message: &M, known: &Known<T>) -> Result<Ensured<T>, LookupError> {
         if let Some(row) = self.parts.jobs.remembered(M::KIND, pk, known.seen()) {
-            return Ok(Ensured::Job(Start::Existing(row)));
+            return Ok(Ensured::Job(Start::Existing(Box::new(row))));
         }
         let start = self.parts.jobs.start(pk, message, known.seen()).await?;
         match self.newer(pk, start, known, async |seen| self.parts.jobs.start(pk, message, seen).await).await? {
@@ -345,7 +383,7 @@ impl<T: Computed> Dqo<T> {
 
     async fn begin_inline(&self, kind: &str, pk: &str, known: &Known<T>) -> Result<Ensured<T>, LookupError> {
         if let Some(row) = self.parts.jobs.remembered(kind, pk, known.seen()) {
-            return Ok(Ensured::Job(Start::Existing(row)));
+            return Ok(Ensured::Job(Start::Existing(Box::new(row))));
         }
         let start = self.parts.jobs.start_inline(kind, pk, known.seen()).await?;
         self.newer(pk, start, known, async |seen| self.parts.jobs.start_inline(kind, pk, seen).await).await
@@ -423,7 +461,7 @@ impl<T: Computed> Dqo<T> {
         {
             return Ok(Lookup::Fresh(found));
         }
-        settle(known, Start::Existing(row), self.parts.clock.now())
+        settle(known, Start::Existing(Box::new(row)), self.parts.clock.now())
     }
 
     async fn pack(&self, pk: &str, timestamp: Timestamp, value: &T) -> Result<ResultRow<T>, LookupError> {
@@ -475,10 +513,24 @@ impl<T: Computed> Dqo<T> {
     }
 }
 
+enum Look<'a, T> {
+    /// With the gate, where others wait behind it for what becomes of this.
+    Known(Option<MutexGuard<'a, ()>>, Known<T>),
+    Job(Box<JobRow>),
+}
+
 enum Ensured<T> {
     Job(Start),
     /// Somebody else has finished it since we looked.
     Newer(Found<T>),
+}
+
+fn settle_known<T>(known: Known<T>) -> Result<Lookup<T>, LookupError> {
+    match known {
+        Known::Fresh(found) => Ok(Lookup::Fresh(found)),
+        Known::Stale(found) => Ok(Lookup::Stale(found, None)),
+        Known::Nothing => Err(LookupError::Failed { error: broken(), retry_after: Duration::ZERO }),
+    }
 }
 
 fn settle<T>(known: Known<T>, start: Start, now: Timestamp) -> Result<Lookup<T>, LookupError> {

@@ -70,7 +70,8 @@ impl AccessError {
             if let Some(failed) = reasons.iter().find(|r| r.code() == Some("ConditionalCheckFailed")) {
                 return Self::ConditionFailed { table, row: failed.item().cloned().map(Box::new) };
             }
-            if reasons.iter().any(|r| r.code().is_some_and(|code| code == "TransactionConflict" || is_throttling(code))) {
+            if reasons.iter().any(|r| r.code().is_some_and(|code| code == "TransactionConflict" || is_throttling(code)))
+            {
                 return Self::Contended { table };
             }
         }

@@ -5,6 +5,7 @@ use metrics::counter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::dao::{Expression, Row, Unique, Write};
 use crate::messages::{Message, QUEUES, QueueSpec};
@@ -155,15 +156,16 @@ pub struct Jobs {
     policy: JobPolicy,
     /// Jobs seen lately, by id, and until when on the monotonic clock that is believed.
     recent: Arc<Cache<String, (JobRow, Duration)>>,
+    gates: Arc<[Mutex<()>]>,
 }
 
 /// What came of asking for a job to be started.
 #[derive(Clone, Debug)]
 pub enum Start {
     /// This call started it and must see to it.
-    Started(JobRow),
+    Started(Box<JobRow>),
     /// It is there: running, waiting, failed a moment ago, or done with a newer result than the caller has seen.
-    Existing(JobRow),
+    Existing(Box<JobRow>),
 }
 
 /// A worker's right to do a job, as long as it renews it.
@@ -175,7 +177,7 @@ pub struct Claim {
 /// What came of trying to take a job.
 #[derive(Clone, Debug)]
 pub enum Claimed {
-    Yes(Claim),
+    Yes(Box<Claim>),
     /// Finished, failed, or started anew since the message was sent: the message is of no use any more.
     Settled,
     /// Another worker is on it for at least so long.
@@ -184,13 +186,16 @@ pub enum Claimed {
 
 /// Open jobs are spread over so many keys of the index, so that no one key takes all its writes.
 const SHARDS: u64 = 8;
+/// How many keys can be read from the table side by side in one process, at most.
+const GATES: usize = 256;
 /// How long this process remembers that a job is there already, instead of asking the table with every request.
 const MEMO: Duration = Duration::from_secs(2);
 
 impl Jobs {
     pub fn open(tables: &Tables, rao: &Rao, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, policy: JobPolicy) -> Self {
         let recent = Arc::new(Cache::new(10_000));
-        Self { dao: Dao::open(tables, rao), tables: tables.clone(), queue, clock, policy, recent }
+        let gates = (0..GATES).map(|_| Mutex::new(())).collect();
+        Self { dao: Dao::open(tables, rao), tables: tables.clone(), queue, clock, policy, recent, gates }
     }
 
     pub const fn policy(&self) -> &JobPolicy {
@@ -282,10 +287,12 @@ impl Jobs {
                          OR (#state IN (:queued, :running) AND leaseUntil < :now)";
         match self.dao.update_if(&job, None, change, condition).await {
             Ok(row) => {
-                counted(&row);
-                Ok(Start::Started(row))
+                self.changed(&row);
+                Ok(Start::Started(Box::new(row)))
             }
-            Err(AccessError::ConditionFailed { row: Some(row), .. }) => Ok(Start::Existing(Dao::<JobRow>::read(*row)?)),
+            Err(AccessError::ConditionFailed { row: Some(row), .. }) => {
+                Ok(Start::Existing(Box::new(Dao::<JobRow>::read(*row)?)))
+            }
             Err(error) => Err(error),
         }
     }
@@ -300,6 +307,24 @@ impl Jobs {
 
     pub(crate) fn remember(&self, row: &JobRow) {
         self.recent.insert(row.view.job.clone(), (row.clone(), self.clock.monotonic() + MEMO));
+    }
+
+    /// Counts a job's new state, and forgets what this process believed of it.
+    fn changed(&self, row: &JobRow) {
+        self.recent.remove(&row.view.job);
+        counter!("jobs", "kind" => row.view.kind.clone(), "state" => row.view.state.name()).increment(1);
+    }
+
+    /// Lets one reader of a key at a time past in this process, and tells whether this one had to wait. Keys share
+    /// a bounded number of gates, so nothing slow may be done behind one.
+    pub(crate) async fn one_at_a_time(&self, kind: &str, key: &str) -> (MutexGuard<'_, ()>, bool) {
+        let id = Self::id(kind, key);
+        let gate = id.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let gate = &self.gates[gate % self.gates.len()];
+        match gate.try_lock() {
+            Ok(guard) => (guard, false),
+            Err(_) => (gate.lock().await, true),
+        }
     }
 
     /// Sends the message of a job's current part. Sent twice it is delivered once.
@@ -348,8 +373,8 @@ impl Jobs {
                          AND (#state = :queued OR (#state = :running AND leaseUntil < :now))";
         match self.dao.update_if(&envelope.job, None, change, condition).await {
             Ok(row) => {
-                counted(&row);
-                Ok(Claimed::Yes(Claim { row }))
+                self.changed(&row);
+                Ok(Claimed::Yes(Box::new(Claim { row })))
             }
             Err(AccessError::ConditionFailed { row, .. }) => {
                 let row = row.map(|row| Dao::<JobRow>::read(*row)).transpose()?;
@@ -391,13 +416,14 @@ impl Jobs {
 
     /// Ends this part and sends the message of the next, so that the work goes on in another invocation.
     pub async fn go_on(&self, claim: &Claim) -> Result<(), GoOnError> {
-        let change =
-            Expression::new("SET #state = :queued, part = part + :one, sends = :one, leaseUntil = :lease, attempts = :zero")
-                .name("#state", "state")
-                .string(":queued", "queued")
-                .number(":zero", 0)
-                .number(":one", 1)
-                .number(":lease", self.clock.now().plus(self.policy.patience).millis());
+        let change = Expression::new(
+            "SET #state = :queued, part = part + :one, sends = :one, leaseUntil = :lease, attempts = :zero",
+        )
+        .name("#state", "state")
+        .string(":queued", "queued")
+        .number(":zero", 0)
+        .number(":one", 1)
+        .number(":lease", self.clock.now().plus(self.policy.patience).millis());
         if let Some(row) = self.fenced(claim, change).await? {
             self.send(&row).await?;
         }
@@ -446,7 +472,8 @@ impl Jobs {
         let unchanged = "generation = :generation AND part = :part AND fence = :fence \
                          AND #state IN (:queued, :running) AND leaseUntil < :before";
         if row.queue.is_none() || row.view.attempts >= self.policy.max_attempts {
-            let error = JobError::new(Kind::Unavailable, "abandoned", "The work was begun and not finished; try again.");
+            let error =
+                JobError::new(Kind::Unavailable, "abandoned", "The work was begun and not finished; try again.");
             let change = self.ending(row, &error, Duration::ZERO)?.number(":before", before.millis());
             return Ok(match self.settle(&row.view.job, change, unchanged).await? {
                 true => Recovered::Failed,
@@ -502,6 +529,7 @@ impl Jobs {
         loop {
             match self.tables.transact(writes.clone()).await {
                 Ok(()) => {
+                    self.recent.remove(&claim.row.view.job);
                     counter!("jobs", "kind" => claim.row.view.kind.clone(), "state" => "done").increment(1);
                     return Ok(true);
                 }
@@ -518,7 +546,10 @@ impl Jobs {
         let change = change.string(":mine", "running").number(":fence", claim.row.view.fence);
         let condition = "#state = :mine AND fence = :fence";
         match self.dao.update_if(&claim.row.view.job, None, change, condition).await {
-            Ok(row) => Ok(Some(row)),
+            Ok(row) => {
+                self.recent.remove(&row.view.job);
+                Ok(Some(row))
+            }
             Err(AccessError::ConditionFailed { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -561,7 +592,7 @@ impl Jobs {
     async fn settle(&self, job: &str, change: Expression, condition: &str) -> Result<bool, AccessError> {
         match self.dao.update_if(job, None, change, condition).await {
             Ok(row) => {
-                counted(&row);
+                self.changed(&row);
                 Ok(true)
             }
             Err(AccessError::ConditionFailed { .. }) => Ok(false),
@@ -585,10 +616,6 @@ pub enum GoOnError {
     Access(#[from] AccessError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-}
-
-fn counted(row: &JobRow) {
-    counter!("jobs", "kind" => row.view.kind.clone(), "state" => row.view.state.name()).increment(1);
 }
 
 fn shard(job: &str) -> String {

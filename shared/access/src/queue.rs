@@ -70,10 +70,6 @@ pub trait Queue: Send + Sync {
     async fn delete(&self, queue: &QueueSpec, receipt: &str) -> Result<(), QueueError>;
 
     /// Hides the message for `visibility` from now, whole seconds; zero makes it visible at once.
-    async fn change_visibility(
-        &self,
-        queue: &QueueSpec,
-        receipt: &str,
-        visibility: Duration,
-    ) -> Result<(), QueueError>;
+    async fn change_visibility(&self, queue: &QueueSpec, receipt: &str, visibility: Duration)
+    -> Result<(), QueueError>;
 }

@@ -142,10 +142,8 @@ impl Rao {
     /// As many of these as are cached, in the order asked, in one round trip.
     pub async fn get_many<T: Cached>(&self, pks: &[String]) -> Vec<Option<Hit<T>>> {
         let keys: Vec<String> = pks.iter().map(|pk| self.key::<T>(pk)).collect();
-        let mut hits: Vec<Option<Hit<T>>> = keys
-            .iter()
-            .map(|key| self.in_process(key).map(|value| Hit { value, tier: Tier::L1 }))
-            .collect();
+        let mut hits: Vec<Option<Hit<T>>> =
+            keys.iter().map(|key| self.in_process(key).map(|value| Hit { value, tier: Tier::L1 })).collect();
         let missing: Vec<usize> = (0..keys.len()).filter(|&at| hits[at].is_none()).collect();
         if let (Some(redis), false) = (&self.inner.redis, missing.is_empty()) {
             let wanted: Vec<&str> = missing.iter().map(|&at| keys[at].as_str()).collect();
@@ -175,11 +173,8 @@ impl Rao {
         }
         self.keep(key.clone(), value, json.len(), ttl);
         if let Some(redis) = &self.inner.redis {
-            let bytes = if json.len() > COMPRESS_OVER_BYTES {
-                zstd::bulk::compress(&json, 1).unwrap_or(json)
-            } else {
-                json
-            };
+            let bytes =
+                if json.len() > COMPRESS_OVER_BYTES { zstd::bulk::compress(&json, 1).unwrap_or(json) } else { json };
             redis.set(&key, &bytes, ttl).await;
         }
     }

@@ -37,6 +37,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each process")]
 enum Target {
     Single(redis::Client),
     Cluster(ClusterClient),

@@ -38,8 +38,7 @@ pub const JOBS: Table = Table {
 };
 
 /// Cluster reports, one row per refresh.
-pub const REPORTS: Table =
-    Table { name: "reports", partition_key: "report", sort_key: Some("timestamp"), index: None };
+pub const REPORTS: Table = Table { name: "reports", partition_key: "report", sort_key: Some("timestamp"), index: None };
 
 /// What a token says of itself, one row per refresh.
 pub const METADATA: Table =

@@ -1,7 +1,7 @@
 use access::Kind;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -40,14 +40,32 @@ where
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => {
+                // What axum does not say where the whole path is one value of its own type.
+                let values = RawPathParams::from_request_parts(parts, state).await.ok();
+                // Nor which field of a struct a message of its own type is about.
+                if let Some(mismatch) = values.as_ref().and_then(wrong_field::<T>) {
+                    return Err(ApiError::mismatch("invalid_path", mismatch));
+                }
+                let only = values.as_ref().and_then(|values| values.iter().next()).map(|(_, value)| value);
                 let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-                Err(refuse_path(rejection, template))
+                Err(refuse_path(rejection, template, only))
             }
         }
     }
 }
 
-fn refuse_path(rejection: PathRejection, template: &str) -> ApiError {
+/// Which parameter a struct does not take, read again in a way that tells; `None` where that reads it well, or where the
+/// path is no struct.
+fn wrong_field<T: DeserializeOwned>(values: &RawPathParams) -> Option<Mismatch> {
+    let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(values).finish();
+    let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
+    let error = serde_path_to_error::deserialize::<_, T>(deserializer).err()?;
+    let name = name_of(error.path());
+    let (_, value) = values.iter().find(|(key, _)| *key == name)?;
+    Some(Mismatch::read(Location::Path, &name, Some(value), &error.inner().to_string()))
+}
+
+fn refuse_path(rejection: PathRejection, template: &str, only: Option<&str>) -> ApiError {
     let wrong_handler = |cause: String| ApiError::new(Kind::Internal, "path_and_handler_differ", "").caused_by(cause);
     let kind = match rejection {
         PathRejection::FailedToDeserializePathParams(error) => error.into_kind(),
@@ -64,11 +82,7 @@ fn refuse_path(rejection: PathRejection, template: &str) -> ApiError {
         ErrorKind::ParseError { value, expected_type } => read(parameter(template, 0), &value, expected_type),
         ErrorKind::DeserializeError { key, value, message } => read(&key, &value, &message),
         ErrorKind::InvalidUtf8InPathParam { key } => read(&key, "other bytes", "UTF-8 text"),
-        // Only where the whole path is one value of its own type.
-        ErrorKind::Message(message) => {
-            let mismatch = Mismatch::read(Location::Path, parameter(template, 0), None, &message);
-            ApiError::mismatch("invalid_path", mismatch)
-        }
+        ErrorKind::Message(message) => read(parameter(template, 0), only.unwrap_or_default(), &message),
         other => wrong_handler(other.to_string()),
     }
 }
@@ -415,16 +429,10 @@ mod tests {
                 "an unknown field",
                 "Body field `colour` is unknown: expected one of `email`, `password`, `devices`, `keep`.",
             ),
-            (json!(["hunter2"]), "email", "a string", "an array", ""),
             (json!("hunter2"), "", "an object", "a string", "The body was a string: expected an object."),
         ] {
             let answer = post(&router, "/sign-in", &body.to_string()).await;
-            if body.is_array() {
-                // Serde takes arrays for structs, in the order of the fields; the first is one short.
-                assert_eq!(answer.json()["code"], "invalid_body");
-            } else {
-                assert_mismatch(&answer, "invalid_body", ("body", name, expected, got), detail);
-            }
+            assert_mismatch(&answer, "invalid_body", ("body", name, expected, got), detail);
             assert!(!answer.text().contains("hunter2"), "{}", answer.text());
         }
     }

@@ -47,7 +47,11 @@ pub(crate) async fn observe(State(new_id): State<NewRequestId>, mut request: Req
     let status = response.status();
     let latency_ms = milliseconds(started.elapsed());
     let failure = response.extensions_mut().remove::<Failure>();
-    let outcome = failure.as_ref().map_or("ok", |failure| failure.code);
+    let outcome = match &failure {
+        Some(failure) => failure.code,
+        None if status.is_client_error() || status.is_server_error() => "error",
+        None => "ok",
+    };
     if let Some(Failure { kind, code, cause }) = &failure
         && status.is_server_error()
     {
@@ -189,6 +193,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_in_a_handlers_own_json_is_no_success() {
+        let (log, _guard) = Log::capture();
+        let handler = || async { (StatusCode::BAD_REQUEST, axum::Json(json!({"valid": false}))) };
+        get(&served(Router::new().route("/", on_get(handler))), "/").await;
+        assert_eq!(log.lines()[0]["outcome"], "error");
+    }
+
+    #[tokio::test]
     async fn what_a_handler_logs_names_its_request() {
         let (log, _guard) = Log::capture();
         let handler = || async { tracing::warn!("odd") };
@@ -257,7 +269,7 @@ mod tests {
     async fn latency_is_in_milliseconds_and_a_timed_out_request_keeps_its_endpoint() {
         #[utoipa::path(get, path = "/", responses((status = 200)))]
         async fn wait_for_ever() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         let recorded = Recorded::default();
         let _guard = metrics::set_default_local_recorder(&recorded);

@@ -166,6 +166,10 @@ impl From<access::AccessError> for ApiError {
             access::AccessError::BadCursor => {
                 Self::new(Kind::Invalid, "bad_cursor", "The cursor is not one that this list gave out.")
             }
+            error @ (access::AccessError::AlreadyExists { .. } | access::AccessError::ConditionFailed { .. }) => {
+                Self::new(Kind::Conflict, "conflict", "Another request was faster; read again and repeat.")
+                    .caused_by(error)
+            }
             error => Self::new(error.kind(), "storage_unavailable", "Storage does not answer. Try again in a moment.")
                 .caused_by(error),
         }

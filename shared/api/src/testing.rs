@@ -1,7 +1,7 @@
 //! What the tests speak with: a router behind the edge, its answers, its log lines and its metrics.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use axum::Router;
 use axum::body::Body;
@@ -95,6 +95,13 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        // Tracing remembers for each place that logs whether anybody listens, for all threads. Somebody always does,
+        // so that a test without a log cannot silence a place for one with.
+        static LISTENER: Once = Once::new();
+        LISTENER.call_once(|| {
+            let silent = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(io::sink);
+            tracing::subscriber::set_global_default(silent.finish()).unwrap();
+        });
         let log = Self::default();
         let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone());
         let guard = tracing::subscriber::set_default(lines.json().flatten_event(true).without_time().finish());

@@ -117,7 +117,9 @@ macro_rules! hex_text {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|error: ParseError| {
+                    serde::de::Error::invalid_value(serde::de::Unexpected::Str(&error.got), &error.expected)
+                })
             }
         }
     };
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_the_form_expected() {
-        for text in ["", "0x", "970a341B4E311A5c7248dc9c3d8d4f35fedfa73e", "0x970a341B4E311A5c7248dc9c3d8d4f35fedfa73g"] {
+        for text in ["", "0x", "970a341B4E311A5c7248dc9c3d8d4f35fedfa73e", "0x970a341B4E311A5c7248dc9c3d8d4f35fedfa73g"]
+        {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.to_string().contains("0x and 40 hex digits"), "{error}");
         }

@@ -3,7 +3,7 @@ mod hubs;
 mod partition;
 mod ranking;
 
-use graph::{Edge, Graph, OUTSIDE};
+use graph::{Edge, Graph};
 use hubs::Hubs;
 use partition::Party;
 use ranking::Ranking;
@@ -12,8 +12,8 @@ use crate::components::Components;
 use crate::concentration::{Descending, score};
 use crate::ledger::Ledger;
 use crate::report::{
-    AsOf, Cluster, Concentration, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report,
-    Supply, SupplyDisplay, Token,
+    AsOf, Cluster, Concentration, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report, Supply,
+    SupplyDisplay, Token,
 };
 use crate::{Address, Kind, Labels, Parameters, Subject, Units};
 
@@ -180,17 +180,13 @@ fn joins(edge: &Edge, reasons: &[Option<Reason>]) -> bool {
 
 /// Accounts outside the top that are no hubs and traded with two or more top holders that are none either, by
 /// address, each with those holders' ranks.
-fn magic_nodes(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, reasons: &[Option<Reason>]) -> Vec<(u32, Vec<usize>)> {
-    let between = || {
-        graph.pairs().filter_map(|(a, b, _)| {
-            let (outsider, rank) = match (graph.ranks[a as usize], graph.ranks[b as usize]) {
-                (OUTSIDE, rank) if rank != OUTSIDE => (a, rank as usize),
-                (rank, OUTSIDE) if rank != OUTSIDE => (b, rank as usize),
-                _ => return None,
-            };
-            reasons[rank].is_none().then_some((outsider, rank))
-        })
-    };
+fn magic_nodes(
+    ledger: &Ledger,
+    graph: &Graph<'_>,
+    hubs: &Hubs<'_>,
+    reasons: &[Option<Reason>],
+) -> Vec<(u32, Vec<usize>)> {
+    let between = || graph.outsiders().filter(|&(_, rank)| reasons[rank].is_none());
     let mut touched = vec![0_u32; ledger.accounts.len()];
     for (outsider, _) in between() {
         touched[outsider as usize] += 1;
@@ -199,8 +195,10 @@ fn magic_nodes(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, reasons: &[O
     let is_magic = |account: u32| {
         touched[account as usize] >= 2 && hubs.reason(address(account), graph.degrees[account as usize]).is_none()
     };
-    let mut members: Vec<(Address, u32, usize)> =
-        between().filter(|&(outsider, _)| is_magic(outsider)).map(|(outsider, rank)| (address(outsider), outsider, rank)).collect();
+    let mut members: Vec<(Address, u32, usize)> = between()
+        .filter(|&(outsider, _)| is_magic(outsider))
+        .map(|(outsider, rank)| (address(outsider), outsider, rank))
+        .collect();
     members.sort_unstable();
     members
         .chunk_by(|a, b| a.1 == b.1)
@@ -356,14 +354,18 @@ mod tests {
             *balances.entry(transfer.from).or_default() -= transfer.value.into();
             *balances.entry(transfer.to).or_default() += transfer.value.into();
             let counts = parameters.include_zero_value || transfer.value != Amount::ZERO;
-            if counts && transfer.from != transfer.to && transfer.from != Address::ZERO && transfer.to != Address::ZERO {
+            if counts && transfer.from != transfer.to && transfer.from != Address::ZERO && transfer.to != Address::ZERO
+            {
                 traded.entry(transfer.from).or_default().insert(transfer.to);
                 traded.entry(transfer.to).or_default().insert(transfer.from);
             }
         }
         balances.remove(&Address::ZERO);
-        let mut top: Vec<(Units, Address)> =
-            balances.into_iter().map(|(address, balance)| (balance, address)).filter(|(balance, _)| balance.is_positive()).collect();
+        let mut top: Vec<(Units, Address)> = balances
+            .into_iter()
+            .map(|(address, balance)| (balance, address))
+            .filter(|(balance, _)| balance.is_positive())
+            .collect();
         top.sort_by_key(|&(balance, address)| (std::cmp::Reverse(balance), address));
         let top: BTreeSet<Address> = top.iter().take(parameters.top as usize).map(|&(_, address)| address).collect();
         let is_hub = |address: &Address| {
@@ -372,7 +374,8 @@ mod tests {
             let many = traded[address].len() >= parameters.hub_degree as usize;
             !parameters.include_hubs && (matches!(labelled, Some(Kind::Exchange | Kind::Burn)) || contract || many)
         };
-        let mut nodes: BTreeSet<Address> = top.iter().copied().filter(|node| traded.contains_key(node) && !is_hub(node)).collect();
+        let mut nodes: BTreeSet<Address> =
+            top.iter().copied().filter(|node| traded.contains_key(node) && !is_hub(node)).collect();
         let members = nodes.clone();
         if parameters.magic_nodes {
             let outsiders = traded.keys().filter(|outsider| !top.contains(outsider) && !is_hub(outsider));
@@ -463,7 +466,7 @@ mod tests {
             prop_assume!(!before.holders.is_empty());
             let holder = &before.holders[who.index(before.holders.len())];
             let balance = holder.amount.to_amount().unwrap_or(Amount::MAX);
-            let mut split = transfers.clone();
+            let mut split = transfers;
             for part in 0..parts {
                 split.push(Transfer {
                     block: 100,
@@ -535,7 +538,8 @@ mod tests {
 
     #[test]
     fn hubs_stay_visible_but_join_nothing() {
-        let transfers = [transfer(0, 2, 100), transfer(2, 5, 30), transfer(2, 6, 20), transfer(6, 7, 10), transfer(5, 2, 1)];
+        let transfers =
+            [transfer(0, 2, 100), transfer(2, 5, 30), transfer(2, 6, 20), transfer(6, 7, 10), transfer(5, 2, 1)];
         let report = report(&transfers, &Parameters::default());
         assert_eq!(partition(&report), BTreeSet::from([BTreeSet::from([address(6), address(7)])]));
         assert_eq!(report.clusters[0].hubs_touched, [address(2)]);
@@ -554,7 +558,9 @@ mod tests {
         let set = |names: &str| names.split(' ').map(str::to_owned).collect::<BTreeSet<String>>();
         assert_eq!(
             keys(&json),
-            set("token asOf parameters supply holders links clusters excluded magicNodes metrics health digest computedAt durationMs")
+            set(
+                "token asOf parameters supply holders links clusters excluded magicNodes metrics health digest computedAt durationMs"
+            )
         );
         assert_eq!(keys(&json["token"]), set("chain address name symbol decimals totalSupply type"));
         assert_eq!(
@@ -563,7 +569,9 @@ mod tests {
         );
         assert_eq!(
             keys(&json["links"][0]),
-            set("from to transfers amount display firstBlock lastBlock firstTimestamp lastTimestamp firstTx lastTx joins")
+            set(
+                "from to transfers amount display firstBlock lastBlock firstTimestamp lastTimestamp firstTx lastTx joins"
+            )
         );
         assert_eq!(keys(&json["clusters"][0]), set("id rank members amount display share links hubsTouched"));
         assert_eq!(json["supply"]["minted"], "60");
@@ -582,6 +590,9 @@ mod tests {
         assert_eq!(report.supply.negative_count, 60);
         assert_eq!(report.supply.negative_sum, -Units::from(60 * 61 / 2));
         assert_eq!(report.health.negative.len(), 50);
-        assert_eq!((report.health.negative[0].address, report.health.negative[0].amount), (address(60), -Units::from(60)));
+        assert_eq!(
+            (report.health.negative[0].address, report.health.negative[0].amount),
+            (address(60), -Units::from(60))
+        );
     }
 }

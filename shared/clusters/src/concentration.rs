@@ -125,7 +125,15 @@ mod tests {
         let gini: i128 = (1..).zip(&x).map(|(i, x)| (2 * i - n - 1) * x).sum();
         let squares: i128 = x.iter().map(|x| x * x).sum();
         let mut taken = 0;
-        let nakamoto = x.iter().rev().position(|x| { taken += x; 2 * taken >= sum }).unwrap() + 1;
+        let nakamoto = x
+            .iter()
+            .rev()
+            .position(|x| {
+                taken += x;
+                2 * taken >= sum
+            })
+            .unwrap()
+            + 1;
         let hhi = squares as f64 / (sum * sum) as f64;
         Concentration {
             gini: gini as f64 / (n * sum) as f64,

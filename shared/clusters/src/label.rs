@@ -58,9 +58,7 @@ pub struct Labels(BTreeMap<Address, Label>);
 pub enum LabelError {
     #[error("line {line}: {source}")]
     Address { line: usize, source: ParseError },
-    #[error(
-        "line {line}: expected a kind (wallet, contract, exchange, pool, bridge, router or burn), got {got:?}"
-    )]
+    #[error("line {line}: expected a kind (wallet, contract, exchange, pool, bridge, router or burn), got {got:?}")]
     Kind { line: usize, got: String },
     #[error("line {line}: expected {expected} fields as in the header, got {got}")]
     Fields { line: usize, expected: usize, got: usize },
@@ -152,10 +150,13 @@ impl Labels {
     }
 
     fn parse_csv(text: &str) -> Result<Self, LabelError> {
-        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| !line.trim().is_empty());
+        let mut lines =
+            text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| !line.trim().is_empty());
         let (line, header) = lines.next().unwrap_or((1, ""));
         let header = fields(header).ok_or(LabelError::Quote { line })?;
-        let column = |name| header.iter().position(|field| field.trim().eq_ignore_ascii_case(name)).ok_or(LabelError::Header(name));
+        let column = |name| {
+            header.iter().position(|field| field.trim().eq_ignore_ascii_case(name)).ok_or(LabelError::Header(name))
+        };
         let (address, name, kind) = (column("address")?, column("name")?, column("kind")?);
 
         let mut labels = Self::none();
@@ -166,8 +167,8 @@ impl Labels {
             }
             let address = row[address].trim().parse().map_err(|source| LabelError::Address { line, source })?;
             let got = row[kind].trim();
-            let kind = Kind::parse(got)
-                .ok_or_else(|| LabelError::Kind { line, got: got.chars().take(80).collect() })?;
+            let kind =
+                Kind::parse(got).ok_or_else(|| LabelError::Kind { line, got: got.chars().take(80).collect() })?;
             labels.insert_new(address, Label { name: row[name].trim().to_owned(), kind })?;
         }
         Ok(labels)
@@ -266,7 +267,8 @@ mod tests {
         let json = format!(
             r#"[{{"address":"{WALLET}","name":"Ann, \"A\"","kind":"wallet"}},{{"address":"{POOL}","name":"Pair","kind":"pool"}}]"#
         );
-        let csv = format!("kind,note,Address,name\r\nwallet,x,{WALLET},\"Ann, \"\"A\"\"\"\r\n\r\nPool,,{POOL},Pair\r\n");
+        let csv =
+            format!("kind,note,Address,name\r\nwallet,x,{WALLET},\"Ann, \"\"A\"\"\"\r\n\r\nPool,,{POOL},Pair\r\n");
         let labels = Labels::parse(json.as_bytes()).unwrap();
         assert_eq!(Labels::parse(csv.as_bytes()).unwrap(), labels);
         let label = labels.get(WALLET.parse().unwrap()).unwrap();

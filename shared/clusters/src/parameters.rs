@@ -70,6 +70,9 @@ mod tests {
         let refused = |parameters: Parameters| parameters.validate().unwrap_err().to_string();
         assert_eq!(refused(Parameters { top: 0, ..Parameters::default() }), "top is 0, expected 1 to 10000");
         assert_eq!(refused(Parameters { top: 10_001, ..Parameters::default() }), "top is 10001, expected 1 to 10000");
-        assert_eq!(refused(Parameters { hub_degree: 1, ..Parameters::default() }), "hubDegree is 1, expected at least 2");
+        assert_eq!(
+            refused(Parameters { hub_degree: 1, ..Parameters::default() }),
+            "hubDegree is 1, expected at least 2"
+        );
     }
 }

@@ -62,7 +62,9 @@ impl Report {
             let sum = shown(supply.negative_sum, supply.display.negative_sum);
             writeln!(out, "  history is missing: {} addresses are below zero, by {sum}", supply.negative_count)?;
         }
-        for (what, count) in [("rows could not be read", health.bad_rows), ("rows move nothing", health.zero_value_rows)] {
+        for (what, count) in
+            [("rows could not be read", health.bad_rows), ("rows move nothing", health.zero_value_rows)]
+        {
             if count > 0 {
                 writeln!(out, "  {count} {what}")?;
             }
@@ -107,11 +109,13 @@ impl Report {
     /// The holders as CSV with a header, RFC 4180, lines ending in CR LF. Shares are 0 to 1, `cluster` is the cluster's
     /// rank, and what is not known is empty.
     pub fn to_csv(&self) -> String {
-        let mut text = String::from("rank,address,amount,display,share,circulating_share,label,kind,degree,cluster\r\n");
+        let mut text =
+            String::from("rank,address,amount,display,share,circulating_share,label,kind,degree,cluster\r\n");
         let rank_of: std::collections::HashMap<_, _> =
             self.clusters.iter().map(|cluster| (cluster.id, cluster.rank)).collect();
         for holder in &self.holders {
-            let Holder { rank, address, amount, display, share, circulating_share, label, kind, degree, cluster } = holder;
+            let Holder { rank, address, amount, display, share, circulating_share, label, kind, degree, cluster } =
+                holder;
             let (display, label) = (optional(*display), field(label.as_deref().unwrap_or_default()));
             let cluster = optional(cluster.and_then(|id| rank_of.get(&id)));
             // Writing to a string cannot fail.
@@ -195,8 +199,18 @@ mod tests {
     fn the_table_shows_supply_metrics_clusters_and_holders() {
         let table = report(400, "Sample Token", "Sample exchange").to_table();
         let token = Token::new(1);
-        assert!(table.starts_with(&format!("Sample Token {} on ethereum\n400 transfers, blocks 1800", token.address)), "{table}");
-        for part in ["\nSUPPLY\n", "\nCONCENTRATION ", "\nCLUSTERS ", "\n HOLDERS ", "  cluster 1", "  hub: exchange  Sample exchange"] {
+        assert!(
+            table.starts_with(&format!("Sample Token {} on ethereum\n400 transfers, blocks 1800", token.address)),
+            "{table}"
+        );
+        for part in [
+            "\nSUPPLY\n",
+            "\nCONCENTRATION ",
+            "\nCLUSTERS ",
+            "\n HOLDERS ",
+            "  cluster 1",
+            "  hub: exchange  Sample exchange",
+        ] {
             assert!(table.contains(part), "{part}: {table}");
         }
         assert!(table.lines().all(|line| line == line.trim_end()), "{table}");
@@ -206,7 +220,10 @@ mod tests {
     fn an_empty_report_is_a_table_too() {
         let report = analyse(&Ledger::new(), &Subject::default(), &crate::Labels::none(), &Parameters::default());
         let table = report.to_table();
-        assert!(table.contains("no transfers") && table.contains("NO CLUSTERS") && table.contains("no score"), "{table}");
+        assert!(
+            table.contains("no transfers") && table.contains("NO CLUSTERS") && table.contains("no score"),
+            "{table}"
+        );
         assert_eq!(report.to_csv().lines().count(), 1);
     }
 

@@ -188,7 +188,7 @@ impl Transfers {
             let other = self.anyone();
             return self.pending.push_back((self.crowd[someone], self.crowd[other], 0));
         }
-        if someone % 2 == 0 {
+        if someone.is_multiple_of(2) {
             let held = self.held[someone];
             // What a holder keeps stays far below what the planted parties have.
             if held > 10_000 * TOKEN || (held > 0 && self.random.below(4) == 0) {
@@ -345,7 +345,13 @@ mod tests {
         assert_eq!(clusters(&subject, &labels, Parameters { include_hubs: true, ..usual }), 1);
         // The crowd's poison joins some of the crowd too.
         let poisoned = analyse(&ledger, &subject, &labels, &Parameters { include_zero_value: true, ..usual });
-        assert!(poisoned.clusters.iter().any(|cluster| token.clusters.concat().iter().all(|member| cluster.members.contains(member))));
+        assert!(
+            poisoned.clusters.iter().any(|cluster| token
+                .clusters
+                .concat()
+                .iter()
+                .all(|member| cluster.members.contains(member)))
+        );
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub enum AssembleError {
 
 /// Puts an application together. Connects to nothing.
 pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
-    let Ports { clock, ids, aws, table_prefix, queue, blobs, redis, cursor_secret, chains, issuers, jobs, settings } = ports;
+    let Ports { clock, ids, aws, table_prefix, queue, blobs, redis, cursor_secret, chains, issuers, jobs, settings } =
+        ports;
     let cursors = Cursors::new(&cursor_secret);
     let tables = Tables::new(aws, &table_prefix, cursors.clone());
     let cache = RaoConfig { environment: settings.environment.clone(), ..RaoConfig::default() };

@@ -79,7 +79,9 @@ impl Config {
             given(name).map_or(Ok(default), |text| text.parse().map_err(|_| bad)).map(Duration::from_secs)
         };
         let list = |name: &str| -> Vec<String> {
-            given(name).map(|text| text.split([',', ' ']).filter(|s| !s.is_empty()).map(str::to_owned).collect()).unwrap_or_default()
+            given(name)
+                .map(|text| text.split([',', ' ']).filter(|s| !s.is_empty()).map(str::to_owned).collect())
+                .unwrap_or_default()
         };
         let flag = |name| match given(name).as_deref() {
             None | Some("false") => Ok(false),
@@ -120,7 +122,10 @@ impl Config {
             Some(issuer) => {
                 let client_ids = list("JWT_CLIENT_IDS");
                 if client_ids.is_empty() {
-                    return Err(ConfigError::Missing { name: "JWT_CLIENT_IDS", expected: "client ids, separated by commas" });
+                    return Err(ConfigError::Missing {
+                        name: "JWT_CLIENT_IDS",
+                        expected: "client ids, separated by commas",
+                    });
                 }
                 vec![IssuerConfig { issuer, jwks_url: given("JWT_JWKS_URL"), client_ids }]
             }
@@ -136,7 +141,10 @@ impl Config {
             aws: AwsSettings {
                 config: AwsConfig { region, endpoint_url: given("AWS_ENDPOINT_URL"), credentials, roots },
                 table_prefix: given("TABLE_PREFIX").unwrap_or_else(|| "holdfast-".to_owned()),
-                queue_url_prefix: required("QUEUE_URL_PREFIX", "https://sqs.<region>.amazonaws.com/<account>/<stack>-")?,
+                queue_url_prefix: required(
+                    "QUEUE_URL_PREFIX",
+                    "https://sqs.<region>.amazonaws.com/<account>/<stack>-",
+                )?,
                 bucket: required("BLOB_BUCKET", "the name of an S3 bucket")?,
             },
         })

@@ -8,8 +8,8 @@ use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use worker::{Schedule, Worker};
 
-use crate::http::run;
 use crate::deployed;
+use crate::http::run;
 
 /// A batch as Lambda's event source delivers it; only what is used of it.
 #[derive(Deserialize)]

@@ -21,7 +21,11 @@ pub async fn poll<S: Ports>(worker: Worker<S>, state: S, limit: Duration, shutdo
         let deliveries = match received {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, queue = worker.queue.name, "receiving failed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    queue = worker.queue.name,
+                    "receiving failed"
+                );
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             }

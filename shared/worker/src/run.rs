@@ -124,7 +124,7 @@ impl<S: Ports> Run<S> {
             return Disposition::Delete;
         };
         let claim = match state.jobs().claim(&envelope).await {
-            Ok(Claimed::Yes(claim)) => claim,
+            Ok(Claimed::Yes(claim)) => *claim,
             Ok(Claimed::Settled) => return Disposition::Delete,
             Ok(Claimed::Busy(left)) => return Disposition::KeepFor(left + Duration::from_secs(1)),
             Err(error) => {
@@ -202,7 +202,10 @@ impl<S: Ports> Run<S> {
             Err(RunError::Lost) => ("lost", Ok(Disposition::KeepFor(self.state.jobs().policy().lease))),
             Err(RunError::Discard(error)) => {
                 tracing::info!(code = error.code, "the job cannot be done");
-                ("discarded", self.state.jobs().fail(&self.claim, &error).await.map(|_| Disposition::Delete).map_err(drop))
+                (
+                    "discarded",
+                    self.state.jobs().fail(&self.claim, &error).await.map(|_| Disposition::Delete).map_err(drop),
+                )
             }
             Err(RunError::Retry(error)) => {
                 tracing::warn!(code = error.code, receive_count, "the job is tried again");

@@ -43,7 +43,7 @@ pub(super) fn markdown(rows: &[Row], runs: u32, profile: &str) -> String {
          `cargo xtask bench init --runs {runs} --profile {profile}`: each function was started {runs} times in turn with \
          `bare`, a `lambda_runtime` hello; medians.\n\
          *Init* is from `exec` to the first question for work, *first* is the first invocation with the function's event, \
-         against an AWS that answers at once and is empty.\n\
+         against an AWS that answers at once and is empty. The events carry no valid token, so what needs one answers 403.\n\
          Times are of the machine they were taken on; the ratios of CPU time to `bare` are the message.\n\n\
          | function | init CPU ms | × bare | init wall ms | first CPU ms | × bare | first wall ms | answer |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"

@@ -88,7 +88,14 @@ fn command(function: &Function, address: &str) -> Command {
             ("AWS_ACCESS_KEY_ID", "bench"),
             ("AWS_SECRET_ACCESS_KEY", "bench"),
             ("AWS_SESSION_TOKEN", "bench"),
+            ("STAGE", "bench"),
+            ("CURSOR_SECRET", "a secret of the benchmark"),
+            ("BLOB_BUCKET", "bench"),
+            ("JWT_ISSUER", "eu-west-2_BENCHMARK"),
+            ("JWT_CLIENT_IDS", "bench"),
         ])
+        .env("CHAINS", format!("ethereum=http://{address}"))
+        .env("QUEUE_URL_PREFIX", format!("http://{address}/123456789012/bench-"))
         .env("AWS_ENDPOINT_URL", format!("http://{address}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -48,7 +48,9 @@ impl Arguments {
 pub async fn run(arguments: Arguments, flush_metrics: impl Fn() + Send + 'static) -> Result<(), Failure> {
     let mut options = Options::new(DataDir::open(&arguments.data)?);
     for spec in &arguments.chains {
-        options.chains.push(Chain::parse(spec).map_err(|error| Failure::Usage(format!("--chain: {}", chain_error(&error))))?);
+        options
+            .chains
+            .push(Chain::parse(spec).map_err(|error| Failure::Usage(format!("--chain: {}", chain_error(&error))))?);
     }
     options.redis_url = arguments.redis.filter(|url| !url.is_empty());
     options.edge = Edge { allowed_origins: arguments.origins, ..Edge::default() };

@@ -116,12 +116,7 @@ impl InProcessQueue {
         (taken, next)
     }
 
-    fn in_flight<T>(
-        &self,
-        queue: &QueueSpec,
-        receipt: &str,
-        change: impl FnOnce(&mut State, usize) -> T,
-    ) -> Option<T> {
+    fn in_flight<T>(&self, queue: &QueueSpec, receipt: &str, change: impl FnOnce(&mut State, usize) -> T) -> Option<T> {
         let done = self.with(queue, |state| {
             let at = state.messages.iter().position(|stored| stored.receipt.as_deref() == Some(receipt))?;
             Some(change(state, at))

@@ -94,7 +94,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let refused = match &error {
-        SdkError::ServiceError(service) => service.raw().status().as_u16() < 500 && !is_throttling(service.err().code()),
+        SdkError::ServiceError(service) => {
+            service.raw().status().as_u16() < 500 && !is_throttling(service.err().code())
+        }
         SdkError::ConstructionFailure(_) => true,
         _ => false,
     };

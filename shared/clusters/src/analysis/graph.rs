@@ -1,12 +1,12 @@
 use crate::Parameters;
 use crate::ledger::{Exchanged, Ledger};
 
+/// The rank of who is not among the top holders.
 pub(super) const OUTSIDE: u32 = u32::MAX;
 
 /// Who traded with whom, as far as the parameters count it.
 pub(super) struct Graph<'a> {
-    ledger: &'a Ledger,
-    include_zero_value: bool,
+    trades: Trades<'a>,
     /// By account: its rank from 0 among the top holders, or `OUTSIDE`.
     pub(super) ranks: Vec<u32>,
     /// By account: how many distinct others it traded with.
@@ -21,46 +21,62 @@ pub(super) struct Edge {
     pub(super) exchanged: Exchanged,
 }
 
+#[derive(Clone, Copy)]
+struct Trades<'a> {
+    ledger: &'a Ledger,
+    include_zero_value: bool,
+}
+
 impl<'a> Graph<'a> {
     pub(super) fn of(ledger: &'a Ledger, top: &[u32], parameters: &Parameters) -> Self {
+        let trades = Trades { ledger, include_zero_value: parameters.include_zero_value };
         let mut ranks = vec![OUTSIDE; ledger.accounts.len()];
         for (rank, &account) in (0..).zip(top) {
             ranks[account as usize] = rank;
         }
-        let degrees = vec![0; ledger.accounts.len()];
-        let mut graph =
-            Self { ledger, include_zero_value: parameters.include_zero_value, ranks, degrees, edges: Vec::new() };
-        let (mut degrees, mut edges) = (std::mem::take(&mut graph.degrees), Vec::new());
-        for (a, b, first) in graph.pairs() {
+        let mut degrees = vec![0; ledger.accounts.len()];
+        let mut edges = Vec::new();
+        for (a, b, first) in trades.pairs() {
             degrees[a as usize] += 1;
             degrees[b as usize] += 1;
-            if graph.ranks[a as usize] != OUTSIDE && graph.ranks[b as usize] != OUTSIDE {
-                graph.push_edges(first, &mut edges);
+            if ranks[a as usize] != OUTSIDE && ranks[b as usize] != OUTSIDE {
+                trades.push_edges(first, &ranks, &mut edges);
             }
         }
-        Self { degrees, edges, ..graph }
+        Self { trades, ranks, degrees, edges }
     }
 
-    /// Each unordered pair of accounts that traded once, with its first flow.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (u32, u32, u32)> {
-        let firsts = (0..).zip(&self.ledger.flow_keys).filter(|(_, key)| key.is_first);
-        let counted = |&(first, key): &(u32, _)| -> bool {
-            let key: &crate::ledger::FlowKey = key;
-            !key.zero_value
-                || self.include_zero_value
-                || self.ledger.flows_of_pair(first).any(|(key, _)| !key.zero_value)
-        };
-        firsts.filter(counted).map(|(first, key)| (key.from, key.to, first))
+    /// The accounts outside the top that traded with a top holder, each with that holder's rank, once for a pair.
+    pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.trades.pairs().filter_map(|(a, b, _)| match (self.ranks[a as usize], self.ranks[b as usize]) {
+            (OUTSIDE, OUTSIDE) => None,
+            (OUTSIDE, rank) => Some((a, rank as usize)),
+            (rank, OUTSIDE) => Some((b, rank as usize)),
+            _ => None,
+        })
+    }
+}
+
+impl<'a> Trades<'a> {
+    /// Each unordered pair of accounts that traded, with its first flow.
+    fn pairs(self) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
+        let keys = (0..).zip(&self.ledger.flow_keys);
+        keys.filter(move |&(flow, key)| {
+            let counts = |is_nothing: bool| self.include_zero_value || !is_nothing;
+            let mut flows = self.ledger.flows_of_pair(flow);
+            key.is_first() && (counts(key.is_nothing()) || flows.any(|(key, _)| counts(key.is_nothing())))
+        })
+        .map(|(flow, key)| (key.from(), key.to(), flow))
     }
 
-    fn push_edges(&self, first: u32, edges: &mut Vec<Edge>) {
+    /// One edge for each direction in which something was sent.
+    fn push_edges(self, first: u32, ranks: &[u32], edges: &mut Vec<Edge>) {
         let start = edges.len();
         for (key, flow) in self.ledger.flows_of_pair(first) {
-            if key.zero_value && !self.include_zero_value {
+            if key.is_nothing() && !self.include_zero_value {
                 continue;
             }
-            let from = self.ranks[key.from as usize] as usize;
-            let to = self.ranks[key.to as usize] as usize;
+            let [from, to] = [key.from(), key.to()].map(|account| ranks[account as usize] as usize);
             let exchanged = self.ledger.exchanged(flow);
             match edges[start..].iter_mut().find(|edge| edge.from == from) {
                 Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),

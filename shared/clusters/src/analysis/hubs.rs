@@ -35,9 +35,9 @@ impl Hubs<'_> {
     /// What labelled burn addresses hold, wherever they rank.
     pub(super) fn burnt(&self, ledger: &Ledger) -> crate::Units {
         let burns = self.labels.iter().filter(|(_, label)| label.kind == Kind::Burn);
-        let balances = burns.filter_map(|(address, _)| ledger.find_account(address)).map(|account| {
-            ledger.accounts[account as usize].balance
-        });
+        let balances = burns
+            .filter_map(|(address, _)| ledger.find_account(address))
+            .map(|account| ledger.accounts[account as usize].balance);
         balances.filter(|balance| balance.is_positive()).sum()
     }
 }

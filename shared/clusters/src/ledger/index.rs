@@ -1,16 +1,18 @@
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use crate::Address;
 
 /// Finds the position of a key in a list that holds the keys; the list is the caller's.
 ///
-/// A slot keeps half of its key's hash, so that a lookup seldom touches another key, and growing touches none.
+/// An open-addressing table with linear probing. A slot keeps its key's hash, so that a lookup seldom touches another
+/// key and growing touches none; its place follows from the upper bits, so that growing goes through memory in order.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    slots: HashTable<Slot>,
+    /// A power of two of them, at least a third empty.
+    slots: Vec<Slot>,
+    used: usize,
+    /// By how much a hash is shifted to give its first slot.
+    shift: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,21 +26,30 @@ pub(super) enum Place {
     New(u32),
 }
 
+/// Positions are below this, so that the highest bit is free for other things.
+pub(super) const NONE: u32 = 1 << 31;
+
+const EMPTY: Slot = Slot { hash: 0, position: NONE };
+
 impl Index {
     pub(super) fn new() -> Self {
-        Self { slots: HashTable::new() }
+        Self { slots: vec![EMPTY; 16], used: 0, shift: 32 - 4 }
     }
 
     /// The position of the key with this hash for which `is_key` holds; if there is none, `len` becomes its position,
     /// and the caller appends it to its list there.
     #[inline]
     pub(super) fn place(&mut self, hash: u32, len: usize, is_key: impl Fn(u32) -> bool) -> Place {
-        let is_key = |slot: &Slot| slot.hash == hash && is_key(slot.position);
-        match self.slots.entry(spread(hash), is_key, |slot| spread(slot.hash)) {
-            Entry::Occupied(slot) => Place::Old(slot.get().position),
-            Entry::Vacant(vacant) => {
-                let position = u32::try_from(len).expect("more than 2^32 entries of 64 bytes or more do not fit in memory");
-                vacant.insert(Slot { hash, position });
+        if 3 * self.used >= 2 * self.slots.len() {
+            self.grow();
+        }
+        match self.search(hash, is_key) {
+            Ok(position) => Place::Old(position),
+            Err(slot) => {
+                let position = u32::try_from(len).ok().filter(|&position| position < NONE);
+                let position = position.expect("2^31 entries of 64 bytes or more do not fit in memory");
+                self.slots[slot] = Slot { hash, position };
+                self.used += 1;
                 Place::New(position)
             }
         }
@@ -46,15 +57,55 @@ impl Index {
 
     #[inline]
     pub(super) fn find(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> Option<u32> {
-        let slot = self.slots.find(spread(hash), |slot| slot.hash == hash && is_key(slot.position))?;
-        Some(slot.position)
+        self.search(hash, is_key).ok()
     }
-}
 
-/// The table takes the bucket from the low and a filter byte from the high bits; multiplying fills the high ones.
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// The position of the key, or the slot where it belongs.
+    #[inline]
+    fn search(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> Result<u32, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = self.first_slot(hash);
+        loop {
+            let slot = self.slots[at & mask];
+            if slot.position == NONE {
+                return Err(at & mask);
+            }
+            if slot.hash == hash && is_key(slot.position) {
+                return Ok(slot.position);
+            }
+            at += 1;
+        }
+    }
+
+    /// The position of the first key with this hash, most probably the one sought, or `NONE`.
+    #[inline]
+    pub(super) fn likely(&self, hash: u32) -> u32 {
+        self.search(hash, |_| true).unwrap_or(NONE)
+    }
+
+    /// Reads the slot where a search begins.
+    #[inline]
+    pub(super) fn touch(&self, hash: u32) -> u32 {
+        self.slots[self.first_slot(hash)].hash
+    }
+
+    #[inline]
+    fn first_slot(&self, hash: u32) -> usize {
+        (hash >> self.shift) as usize
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let size = 2 * self.slots.len();
+        let old = std::mem::replace(&mut self.slots, vec![EMPTY; size]);
+        self.shift = self.shift.checked_sub(1).expect("2^31 entries of 64 bytes or more do not fit in memory");
+        for slot in old.into_iter().filter(|slot| slot.position != NONE) {
+            // All keys differ, so only an empty slot ends the search.
+            if let Err(free) = self.search(slot.hash, |_| false) {
+                self.slots[free] = slot;
+            }
+        }
+    }
 }
 
 /// Hashes keys with numbers drawn for this process: whoever emits transfers chooses the addresses in them, and must
@@ -72,20 +123,29 @@ impl Hasher {
 
     #[inline]
     pub(super) fn address(&self, address: &Address) -> u32 {
-        let bytes = &address.0;
-        let a = u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
-        let b = u64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]);
-        let c = u32::from_le_bytes([bytes[16], bytes[17], bytes[18], bytes[19]]);
+        let [a, b, c] = words(address);
         let half = fold(a ^ self.seed[0], b ^ self.seed[1]);
-        high(fold(half ^ u64::from(c), self.seed[2] | 1))
+        high(fold(half ^ c, self.seed[2] | 1))
     }
 
     /// Of an unordered pair.
     #[inline]
-    pub(super) fn pair(&self, smaller: u32, larger: u32) -> u32 {
-        let key = (u64::from(smaller) << 32) | u64::from(larger);
+    pub(super) fn pair(&self, a: u32, b: u32) -> u32 {
+        let key = (u64::from(a.min(b)) << 32) | u64::from(a.max(b));
         high(fold(key ^ self.seed[0], self.seed[1] | 1))
     }
+}
+
+/// The address as 8, 8 and 4 bytes, in 64 bits each.
+#[inline]
+fn words(Address(bytes): &Address) -> [u64; 3] {
+    let word = |at: usize| {
+        let mut word = [0; 8];
+        let end = (at + 8).min(bytes.len());
+        word[..end - at].copy_from_slice(&bytes[at..end]);
+        u64::from_le_bytes(word)
+    };
+    [word(0), word(8), word(16)]
 }
 
 /// The two halves of the product, one folded over the other.
@@ -102,7 +162,39 @@ fn low(wide: u128) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits has 32")]
 fn high(hash: u64) -> u32 {
     (hash >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_found_where_they_were_placed(keys in prop::collection::vec((any::<u16>(), 0..8_u32), 0..300)) {
+            // Few hashes for many keys, at both ends of the table.
+            let hash = |key: &(u16, u32)| key.1.wrapping_sub(4);
+            let (mut index, mut list, mut expected) = (Index::new(), Vec::new(), HashMap::new());
+            for key in keys {
+                let place = index.place(hash(&key), list.len(), |position| list[position as usize] == key);
+                match (place, expected.get(&key)) {
+                    (Place::Old(position), Some(&known)) => prop_assert_eq!(position, known),
+                    (Place::New(position), None) => {
+                        prop_assert_eq!(position as usize, list.len());
+                        expected.insert(key, position);
+                        list.push(key);
+                    }
+                    _ => prop_assert!(false, "{key:?} is new or not"),
+                }
+            }
+            for (key, position) in expected {
+                prop_assert_eq!(index.find(hash(&key), |position| list[position as usize] == key), Some(position));
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Account, Flow, Ledger, Moment, NONE, Place, Repeat, Totals};
+use super::{Account, Flow, Ledger, Moment, Place, Repeat, Sought, Totals};
 use crate::{Address, TxHash, Units};
 
 const SIGNATURE: [u8; 8] = *b"HFLEDGER";
@@ -56,8 +56,8 @@ impl Ledger {
         writer.length(self.flows.len());
         for (position, key) in (0..).zip(&self.flow_keys) {
             let exchanged = self.exchanged(position);
-            writer.integer(key.from.into());
-            writer.integer(key.to.into());
+            writer.integer(key.from().into());
+            writer.integer(key.to().into());
             writer.integer(exchanged.transfers);
             // A flow of nothing and one of something differ in this.
             writer.units(exchanged.total);
@@ -100,7 +100,7 @@ impl Ledger {
 
     fn load_account(&mut self, address: Address, balance: Units) -> Result<(), LedgerError> {
         let known = self.accounts.len();
-        let account = self.account(address);
+        let account = self.account(address, Sought::new(self.hasher.address(&address)));
         if address == Address::ZERO || self.accounts.len() == known {
             return Err(LedgerError::Damaged("an account is there twice or is the zero address"));
         }
@@ -125,7 +125,8 @@ impl Ledger {
 
     fn load_flow(&mut self, reader: &mut Reader<'_, impl Read>) -> Result<(), LedgerError> {
         let mut account = || {
-            let account = u32::try_from(reader.integer()?).ok().filter(|&account| (account as usize) < self.accounts.len());
+            let account =
+                u32::try_from(reader.integer()?).ok().filter(|&account| (account as usize) < self.accounts.len());
             account.ok_or(LedgerError::Damaged("a flow is between accounts that are not there"))
         };
         let (from, to) = (account()?, account()?);
@@ -135,18 +136,21 @@ impl Ledger {
         if from == to || transfers == 0 || total.is_negative() || last.order() < first.order() {
             return Err(LedgerError::Damaged("a flow contradicts itself"));
         }
-        let Place::New(flow) = self.flow(from, to, total == Units::ZERO) else {
+        let pair = Sought::new(self.hasher.pair(from, to));
+        let Place::New(flow) = self.flow(from, to, total == Units::ZERO, pair) else {
             return Err(LedgerError::Damaged("a flow is there twice"));
         };
-        let repeat = if transfers > 1 {
+        if transfers > 1 {
+            let repeat = u32::try_from(self.repeats.len()).expect("there are no more repeats than flows");
+            self.flow_keys[flow as usize].repeat = repeat;
             self.repeats.push(Repeat { transfers, last });
-            u32::try_from(self.repeats.len() - 1).expect("there are no more repeats than flows")
-        } else {
-            NONE
-        };
+        }
         let [a, b, c, d, e] = total.limbs();
-        self.flows.push(Flow { total: [a, b], first, repeat });
-        self.add_excess(flow, Units::from_limbs([c, d, e, 0, 0]));
+        self.flows.push(Flow { total: [a, b], first });
+        let excess = Units::from_limbs([c, d, e, 0, 0]);
+        if excess != Units::ZERO {
+            self.excess.insert(flow, excess);
+        }
         Ok(())
     }
 }
@@ -200,7 +204,7 @@ impl<W: Write> Writer<'_, W> {
     fn moment(&mut self, moment: &Moment) {
         self.integer(moment.block);
         // An unknown timestamp becomes 0, so that it takes one byte instead of ten.
-        self.integer(moment.timestamp.wrapping_add(1));
+        self.integer(moment.timestamp.wrapping_add(1).into());
         self.integer(moment.position.into());
         self.bytes(&moment.tx.0);
     }
@@ -326,9 +330,9 @@ impl<R: Read> Reader<'_, R> {
 
     fn moment(&mut self) -> Result<Moment, LedgerError> {
         let block = self.integer()?;
-        let timestamp = self.integer()?.wrapping_sub(1);
-        let position = u32::try_from(self.integer()?).map_err(|_| LedgerError::Damaged("a log index is too large"))?;
-        Ok(Moment { block, timestamp, tx: TxHash(self.bytes()?), position })
+        let mut short = || u32::try_from(self.integer()?).map_err(|_| LedgerError::Damaged("a moment is too large"));
+        let (timestamp, position) = (short()?.wrapping_sub(1), short()?);
+        Ok(Moment { block, timestamp, position, tx: TxHash(self.bytes()?) })
     }
 
     fn totals(&mut self) -> Result<Totals, LedgerError> {

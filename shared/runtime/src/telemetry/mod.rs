@@ -46,10 +46,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("`{filter}` is not a log filter")]
-    Filter {
-        filter: String,
-        source: tracing_subscriber::filter::ParseError,
-    },
+    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("a process has one log, and this one has it already")]
     Log(#[from] tracing::subscriber::SetGlobalDefaultError),
     #[error("a process has one recorder of metrics, and this one has it already")]
@@ -131,9 +128,7 @@ where
 }
 
 fn levels(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+    EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ fn a_filter_sets_levels_by_target() {
 #[test]
 fn text_lines_are_for_people() {
     let lines = Lines::default();
-    tracing::subscriber::with_default(text("info", lines.clone()).unwrap(), || tracing::info!(port = 3000, "listening"));
+    tracing::subscriber::with_default(text("info", lines.clone()).unwrap(), || {
+        tracing::info!(port = 3000, "listening");
+    });
     assert!(lines.text().contains("listening port=3000"), "{}", lines.text());
 }
 

@@ -1,0 +1,412 @@
+//! A whole application in this process, with people who ask it things and a clock that moves when told.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use access::messages::{DEAD_LETTERS, QueueSpec, REFRESH_CLUSTERS};
+use access::{
+    Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing, Queue, QueueError,
+    SeededIds, Timestamp,
+};
+use api::Edge;
+use app::{App, Settings};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use chains::{Block, Budget, Chain, Chains, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
+use clusters::{Address, Amount, Transfer, sample};
+use holdfast::Embedded;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use identity::LocalIssuer;
+use runtime::{Ports, assemble};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tower::ServiceExt;
+
+/// The chain all tests' tokens are on.
+pub(crate) const CHAIN: &str = "testnet";
+pub(crate) const STALENESS: Duration = Duration::from_secs(600);
+const START: Timestamp = Timestamp(1_790_000_000_000);
+
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) queue: Arc<Flaky>,
+    pub(crate) source: Arc<Scripted>,
+    pub(crate) token: Address,
+    router: Router,
+    issuer: Arc<LocalIssuer>,
+    tables: Option<Embedded>,
+    dir: TempDir,
+    drained: AtomicBool,
+}
+
+/// How a world differs from the usual one.
+#[derive(Default)]
+pub(crate) struct Setting {
+    pub(crate) rows: Option<(u64, u32)>,
+    pub(crate) jobs: Option<JobPolicy>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Setting::default()).await
+    }
+
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Embedded::in_memory().await.unwrap();
+        let clock = Arc::new(ManualClock::at(START));
+        let ids: Arc<dyn Ids> = Arc::new(SeededIds::new(7));
+        let queue = Arc::new(Flaky::default());
+        let (rows, crowd) = setting.rows.unwrap_or((3000, 300));
+        let source = Arc::new(Scripted::of_sample(rows, crowd));
+        let issuer = issuer();
+        let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
+        let app = assemble(Ports {
+            aws: tables.aws(),
+            table_prefix: "test-".into(),
+            queue: Arc::clone(&queue) as _,
+            blobs: Arc::new(FolderBlobs::new(dir.path(), Arc::clone(&ids))),
+            redis: None,
+            cursor_secret: b"a secret of tests".to_vec(),
+            chains: Chains::new(vec![Chain {
+                id: CHAIN.into(),
+                chain_id: Some(1337),
+                name: "Testnet".into(),
+                native_asset: Some("TST".into()),
+                source: Arc::clone(&source) as _,
+            }]),
+            issuers: vec![issuer.as_issuer(vec!["tests".into()])],
+            jobs: setting.jobs.unwrap_or_default(),
+            settings: Settings { environment: "test".into(), reports: freshness, metadata: freshness },
+            clock: Arc::clone(&clock) as _,
+            ids,
+        })
+        .unwrap();
+        app.tables.create_missing().await.unwrap();
+        let router = holdfast::router(&app, &Edge::default()).unwrap();
+        let token = source.token;
+        let drained = AtomicBool::new(true);
+        Self { app, clock, queue, source, token, router, issuer, tables: Some(tables), dir, drained }
+    }
+
+    /// A second process of the same deployment: its own caches over the same tables and queues.
+    pub(crate) fn another_process(&self) -> Router {
+        let ids: Arc<dyn Ids> = Arc::new(SeededIds::new(8));
+        let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
+        let app = assemble(Ports {
+            aws: self.tables.as_ref().unwrap().aws(),
+            table_prefix: "test-".into(),
+            queue: Arc::clone(&self.queue) as _,
+            blobs: Arc::new(FolderBlobs::new(self.dir.path(), Arc::clone(&ids))),
+            redis: None,
+            cursor_secret: b"a secret of tests".to_vec(),
+            chains: self.app.chains.clone(),
+            issuers: vec![self.issuer.as_issuer(vec!["tests".into()])],
+            jobs: *self.app.jobs.policy(),
+            settings: Settings { environment: "test".into(), reports: freshness, metadata: freshness },
+            clock: Arc::clone(&self.clock) as _,
+            ids,
+        });
+        holdfast::router(&app.unwrap(), &Edge::default()).unwrap()
+    }
+
+    pub(crate) fn ann(&self) -> Person {
+        self.person("ann")
+    }
+
+    pub(crate) fn person(&self, name: &str) -> Person {
+        let token = self.issuer.issue(name, &[], "tests", 3600, self.clock.now().seconds()).unwrap();
+        Person { router: self.router.clone(), token: Some(token) }
+    }
+
+    pub(crate) fn anon(&self) -> Person {
+        Person { router: self.router.clone(), token: None }
+    }
+
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/v1/tokens/{CHAIN}/{}{rest}", self.token)
+    }
+
+    /// What waits in a queue, in flight or not.
+    pub(crate) fn depth(&self, queue: &QueueSpec) -> usize {
+        let depths: HashMap<_, _> = self.queue.inner.depths().into_iter().collect();
+        depths.get(queue.name).copied().unwrap_or(0)
+    }
+
+    pub(crate) async fn receive(&self, queue: &QueueSpec) -> Option<Delivery> {
+        self.queue.inner.receive(queue, 1, Duration::ZERO).await.unwrap().pop()
+    }
+
+    /// Lets the worker of this queue take one message, as Lambda would. `true` when it is done with.
+    pub(crate) async fn work_on(&self, delivery: Delivery, limit: Duration) -> bool {
+        let (receipt, id) = (delivery.receipt.clone(), delivery.message_id.clone());
+        let workers = lambdas::workers();
+        let worker = workers.iter().find(|worker| worker.queue == &REFRESH_CLUSTERS).unwrap();
+        let failed = worker::process(worker, &self.app, vec![delivery], limit).await;
+        let done = !failed.contains(&id);
+        if done {
+            self.queue.inner.delete(&REFRESH_CLUSTERS, &receipt).await.unwrap();
+        }
+        done
+    }
+
+    /// Takes messages until there are none; returns how many were handled.
+    pub(crate) async fn work(&self) -> usize {
+        let mut handled = 0;
+        while let Some(delivery) = self.receive(&REFRESH_CLUSTERS).await {
+            self.work_on(delivery, Duration::from_secs(120)).await;
+            handled += 1;
+        }
+        handled
+    }
+
+    /// Lets the consumer of dead letters take all there are.
+    pub(crate) async fn bury(&self) -> usize {
+        let workers = lambdas::workers();
+        let worker = workers.iter().find(|worker| worker.queue == &DEAD_LETTERS).unwrap();
+        let mut handled = 0;
+        while let Some(delivery) = self.receive(&DEAD_LETTERS).await {
+            let receipt = delivery.receipt.clone();
+            assert!(worker::process(worker, &self.app, vec![delivery], Duration::from_secs(10)).await.is_empty());
+            self.queue.inner.delete(&DEAD_LETTERS, &receipt).await.unwrap();
+            handled += 1;
+        }
+        handled
+    }
+
+    pub(crate) async fn sweep(&self) {
+        for schedule in lambdas::schedules() {
+            schedule.tick(self.app.clone()).await.unwrap();
+        }
+    }
+
+    /// Says that messages may be left when the test ends.
+    pub(crate) fn leaves_messages(&self) {
+        self.drained.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.drained.load(Ordering::Relaxed) {
+            let left: Vec<_> = self.queue.inner.depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
+            assert!(left.is_empty(), "messages nobody handled: {left:?}");
+        }
+    }
+}
+
+/// One key for all tests: making it takes a moment.
+fn issuer() -> Arc<LocalIssuer> {
+    static ISSUER: std::sync::LazyLock<(TempDir, Arc<LocalIssuer>)> = std::sync::LazyLock::new(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let issuer = LocalIssuer::open(dir.path()).unwrap();
+        (dir, Arc::new(issuer))
+    });
+    Arc::clone(&ISSUER.1)
+}
+
+/// Somebody who asks.
+#[derive(Clone)]
+pub(crate) struct Person {
+    router: Router,
+    token: Option<String>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Person {
+    pub(crate) fn at(&self, router: Router) -> Self {
+        Self { router, token: self.token.clone() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let mut request = Request::get(path);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body[..self.body.len().min(600)]));
+        self
+    }
+
+    /// Status and code of a problem, and that the problem says the same as the status.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) -> &Self {
+        self.assert(status);
+        let body = self.json();
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body["status_code"], status);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(body["requestId"], self.header("x-request-id"));
+        self
+    }
+}
+
+/// A queue that can be told to refuse what is sent.
+#[derive(Default)]
+pub(crate) struct Flaky {
+    pub(crate) inner: InProcessQueue,
+    pub(crate) down: AtomicBool,
+    pub(crate) sent: AtomicUsize,
+}
+
+#[async_trait]
+impl Queue for Flaky {
+    async fn send(&self, queue: &QueueSpec, message: Outgoing) -> Result<(), QueueError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(QueueError::Unavailable { source: "told to be down".into() });
+        }
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.inner.send(queue, message).await
+    }
+
+    async fn receive(&self, queue: &QueueSpec, max: u8, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        self.inner.receive(queue, max, wait).await
+    }
+
+    async fn delete(&self, queue: &QueueSpec, receipt: &str) -> Result<(), QueueError> {
+        self.inner.delete(queue, receipt).await
+    }
+
+    async fn change_visibility(
+        &self,
+        queue: &QueueSpec,
+        receipt: &str,
+        visibility: Duration,
+    ) -> Result<(), QueueError> {
+        self.inner.change_visibility(queue, receipt, visibility).await
+    }
+}
+
+/// A chain that holds one token, and does as it is told: fail, stop half-way, give little at a time.
+pub(crate) struct Scripted {
+    pub(crate) token: Address,
+    transfers: Vec<Transfer>,
+    pub(crate) behaviour: Mutex<Behaviour>,
+    pub(crate) asked: AtomicUsize,
+    /// Told when a read has stopped half-way.
+    pub(crate) stopped: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    Works,
+    /// Gives at most so many blocks at a time.
+    InPieces(u64),
+    Down,
+    NotAToken,
+    /// Gives the first piece, then never answers.
+    HangsAfter(u64),
+}
+
+impl Scripted {
+    fn of_sample(rows: u64, crowd: u32) -> Self {
+        Self {
+            token: sample::Token::new(1).address,
+            transfers: sample::transfers(1, rows, crowd).collect(),
+            behaviour: Mutex::new(Behaviour::Works),
+            asked: AtomicUsize::new(0),
+            stopped: Notify::new(),
+        }
+    }
+
+    pub(crate) fn now(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        *self.behaviour.lock().unwrap()
+    }
+
+    fn check(&self, token: Address) -> Result<(), SourceError> {
+        match self.behaviour() {
+            Behaviour::Down => Err(SourceError::Unavailable { host: "node".into(), source: "told to be down".into() }),
+            Behaviour::NotAToken => Err(SourceError::NotAToken { reason: "there is no contract".into() }),
+            _ if token != self.token => Err(SourceError::NotAToken { reason: "there is no contract".into() }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn blocks(&self) -> RangeInclusive<u64> {
+        self.transfers.first().unwrap().block..=self.transfers.last().unwrap().block
+    }
+
+    /// All there is to be read, for comparison.
+    pub(crate) fn transfers(&self) -> &[Transfer] {
+        &self.transfers
+    }
+}
+
+#[async_trait]
+impl TransferSource for Scripted {
+    async fn head(&self) -> Result<Block, SourceError> {
+        Ok(Block { number: *self.blocks().end(), timestamp: None })
+    }
+
+    async fn metadata(&self, token: Address) -> Result<TokenMetadata, SourceError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        // Others get a turn, as they would while a node is asked.
+        tokio::task::yield_now().await;
+        self.check(token)?;
+        Ok(TokenMetadata {
+            name: Some("Sample Token".into()),
+            symbol: Some("SMPL".into()),
+            decimals: Some(18),
+            total_supply: Some(Amount::MAX),
+            kind: TokenKind::Erc20,
+            contract: Some(true),
+        })
+    }
+
+    async fn first_block(&self, _: Address) -> Result<u64, SourceError> {
+        Ok(*self.blocks().start())
+    }
+
+    async fn chunk(&self, token: Address, from: u64, _: Budget) -> Result<Chunk, SourceError> {
+        self.check(token)?;
+        let head = self.head().await?;
+        let through = match self.behaviour() {
+            Behaviour::HangsAfter(_) if from > *self.blocks().start() => {
+                self.stopped.notify_one();
+                std::future::pending().await
+            }
+            Behaviour::InPieces(blocks) | Behaviour::HangsAfter(blocks) => head.number.min(from + blocks - 1),
+            _ => head.number,
+        };
+        let within = |transfer: &&Transfer| (from..=through).contains(&transfer.block);
+        let transfers = self.transfers.iter().filter(within).copied().collect();
+        Ok(Chunk { transfers, through: through.max(from - 1), head, bad_rows: 0 })
+    }
+
+    async fn contracts(&self, _: &[Address]) -> Result<Vec<Address>, SourceError> {
+        Ok(Vec::new())
+    }
+}
