@@ -47,10 +47,13 @@ fn folder(root: &Path) -> PathBuf {
     root.join("target").join("venv")
 }
 
-/// Complete, made from these requirements, and of a Python that is still installed.
+/// Complete, made from these requirements, in this place, and of a Python that is still installed: both links are
+/// absolute and lead nowhere otherwise.
 fn is_current(folder: &Path, wanted: &str) -> bool {
-    let python = folder.join("bin/python");
-    fs::read_to_string(folder.join(STAMP)).is_ok_and(|made_from| made_from == wanted) && python.exists()
+    let leads_somewhere = |name: &str| folder.join("bin").join(name).exists();
+    fs::read_to_string(folder.join(STAMP)).is_ok_and(|made_from| made_from == wanted)
+        && leads_somewhere("python")
+        && leads_somewhere("valkey-server")
 }
 
 fn make(root: &Path, folder: &Path) -> Result<()> {
@@ -100,12 +103,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = folder(root.path());
         fs::create_dir_all(folder.join("bin")).unwrap();
-        fs::write(folder.join("bin/python"), "").unwrap();
+        for name in ["python", "valkey-server"] {
+            fs::write(folder.join("bin").join(name), "").unwrap();
+        }
         assert!(!is_current(&folder, "a==1\n"), "no stamp: making it was interrupted");
         fs::write(folder.join(STAMP), "a==1\n").unwrap();
         assert!(is_current(&folder, "a==1\n"));
         assert!(!is_current(&folder, "a==2\n"));
-        fs::remove_file(folder.join("bin/python")).unwrap();
-        assert!(!is_current(&folder, "a==1\n"), "its Python was removed");
+        fs::remove_file(folder.join("bin/valkey-server")).unwrap();
+        assert!(!is_current(&folder, "a==1\n"), "its server is gone, or was moved away from its link");
     }
 }

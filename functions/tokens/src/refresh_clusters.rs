@@ -130,9 +130,7 @@ async fn add_up(run: &Run<App>, history: &History) -> Result<(Ledger, u64), RunE
         let Some(packed) = history.packed(row).await? else { continue };
         ledger = blocking(move || {
             let segment = segment::decode(&packed)?;
-            for transfer in &segment.transfers {
-                ledger.push(transfer);
-            }
+            ledger.extend_from_slice(&segment.transfers);
             Ok::<_, segment::SegmentError>(ledger)
         })
         .await?

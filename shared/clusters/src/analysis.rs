@@ -10,9 +10,9 @@ use ranking::Ranking;
 
 use crate::components::Components;
 use crate::concentration::{Descending, score};
-use crate::ledger::Ledger;
+use crate::ledger::{Account, Ledger};
 use crate::report::{
-    AsOf, Cluster, Concentration, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report, Supply,
+    AsOf, Cluster, Digest, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report, Supply,
     SupplyDisplay, Token,
 };
 use crate::{Address, Kind, Labels, Parameters, Subject, Units};
@@ -35,90 +35,25 @@ const WORST: usize = 50;
 ///
 /// Parameters out of range are taken at their word: validate them first.
 pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
-    let display = Display { decimals: subject.decimals };
+    let hubs = Hubs { subject, labels, parameters };
     let ranking = Ranking::of(ledger);
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
     let graph = Graph::of(ledger, top, parameters);
-    let hubs = Hubs { subject, labels, parameters };
-    let balance = |account: u32| ledger.accounts[account as usize].balance;
-
-    let holders: Vec<(Address, Units)> =
-        top.iter().map(|&account| (ledger.accounts[account as usize].address, balance(account))).collect();
-    let degrees: Vec<u32> = top.iter().map(|&account| graph.degrees[account as usize]).collect();
-    let reasons: Vec<Option<Reason>> =
-        holders.iter().zip(&degrees).map(|(holder, &degree)| hubs.reason(holder.0, degree)).collect();
-
-    let magic = if parameters.magic_nodes { magic_nodes(ledger, &graph, &hubs, &reasons) } else { Vec::new() };
-    let mut components = Components::new(holders.len() + magic.len());
-    for edge in graph.edges.iter().filter(|edge| joins(edge, &reasons)) {
-        components.join(edge.from, edge.to);
-    }
-    for (node, (_, members)) in (holders.len()..).zip(&magic) {
-        for &member in members {
-            components.join(node, member);
-        }
-    }
-    let parties = partition::parties(&holders, |rank| components.find(rank));
-    let (ids, digest) = partition::digests(&parties, &holders);
-    let mut party_of: Vec<Option<usize>> = vec![None; holders.len()];
-    for (index, party) in parties.iter().enumerate() {
-        for &member in &party.members {
-            party_of[member] = Some(index);
-        }
-    }
-
-    let positive = ranking.positive;
-    let share = |amount: Units| amount.to_f64() / positive.to_f64();
-    let circulating = positive - hubs.burnt(ledger);
-
-    let holder = |rank: usize| {
-        let (address, amount) = holders[rank];
-        let kind = hubs.kind(address);
-        let circulates = kind != Kind::Burn;
-        Holder {
-            rank: ordinal(rank),
-            address,
-            amount,
-            display: display.number(amount),
-            share: share(amount),
-            circulating_share: if circulates { amount.to_f64() / circulating.to_f64() } else { 0.0 },
-            label: labels.get(address).map(|label| label.name.clone()),
-            kind,
-            degree: degrees[rank],
-            cluster: party_of[rank].map(|party| ids[party]),
-        }
+    let holders: Vec<Ranked> = top.iter().map(|&account| Ranked::of(account, ledger, &graph, &hubs)).collect();
+    let magic = if parameters.magic_nodes { magic_nodes(ledger, &graph, &hubs, &holders) } else { Vec::new() };
+    let parties = parties(&holders, &graph, &magic);
+    let findings = Findings {
+        ledger,
+        labels,
+        circulating: ranking.positive - hubs.burnt(ledger),
+        party_of: party_of(&parties, holders.len()),
+        ids: parties.iter().map(|party| partition::id(party, &holders)).collect(),
+        display: Display { decimals: subject.decimals },
+        ranking: &ranking,
+        graph: &graph,
+        holders,
+        parties,
     };
-    let mut clusters: Vec<Cluster> = (parties.iter().zip(&ids).enumerate())
-        .map(|(index, (party, &id))| Cluster {
-            id,
-            rank: ordinal(index),
-            members: party.members.iter().map(|&rank| holders[rank].0).collect(),
-            amount: party.amount,
-            display: display.number(party.amount),
-            share: share(party.amount),
-            links: 0,
-            hubs_touched: Vec::new(),
-        })
-        .collect();
-    for edge in &graph.edges {
-        match (party_of[edge.from], party_of[edge.to]) {
-            (Some(from), Some(_)) => clusters[from].links += 1,
-            // A hub is in no party; two holders that are no hubs and are linked are in the same.
-            (Some(party), None) => clusters[party].hubs_touched.push(holders[edge.to].0),
-            (None, Some(party)) => clusters[party].hubs_touched.push(holders[edge.from].0),
-            (None, None) => {}
-        }
-    }
-    for cluster in &mut clusters {
-        cluster.hubs_touched.sort_unstable();
-        cluster.hubs_touched.dedup();
-    }
-    let excluded = reasons.iter().enumerate().filter_map(|(rank, reason)| {
-        let (address, amount) = holders[rank];
-        reason.map(|reason| Excluded { address, reason, degree: degrees[rank], share: share(amount) })
-    });
-    let rest = rest.iter().map(|&account| balance(account));
-
     Report {
         token: Token {
             chain: subject.chain.clone(),
@@ -135,161 +70,260 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
             first_block: ledger.totals.first_block,
         },
         parameters: *parameters,
-        supply: supply(ledger, &ranking, circulating, &display),
-        holders: (0..holders.len()).map(holder).collect(),
-        links: links(&graph.edges, &holders, &reasons, &display),
-        clusters,
-        excluded: excluded.collect(),
-        magic_nodes: magic
-            .into_iter()
-            .filter_map(|(account, members)| {
-                let cluster = ids[party_of[*members.first()?]?];
-                let mut members: Vec<Address> = members.into_iter().map(|rank| holders[rank].0).collect();
-                members.sort_unstable();
-                let address = ledger.accounts[account as usize].address;
-                Some(MagicNode { address, degree: graph.degrees[account as usize], members, cluster })
-            })
-            .collect(),
-        metrics: metrics(&holders, &parties, &party_of, &reasons, positive, rest),
-        health: Health {
-            rows: ledger.totals.rows,
-            bad_rows: subject.bad_rows,
-            zero_value_rows: ledger.totals.zero_value_rows,
-            self_transfers: ledger.totals.self_transfers,
-            negative: (ranking.negative.iter().take(WORST))
-                .map(|&account| Negative {
-                    address: ledger.accounts[account as usize].address,
-                    amount: balance(account),
-                    display: display.number(balance(account)),
-                })
-                .collect(),
-        },
-        digest,
+        supply: findings.supply(),
+        holders: (0..findings.holders.len()).map(|rank| findings.holder(rank)).collect(),
+        links: findings.links(),
+        clusters: findings.clusters(),
+        excluded: findings.excluded(),
+        magic_nodes: magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
+        metrics: findings.metrics(rest),
+        health: Health { bad_rows: subject.bad_rows, ..findings.health() },
+        digest: partition::digest(&findings.parties, &findings.holders),
         computed_at: None,
         duration_ms: None,
     }
 }
 
-fn ordinal(index: usize) -> u32 {
-    u32::try_from(index + 1).expect("ranks are at most the top parameter, a u32")
+/// One of the top holders.
+struct Ranked {
+    address: Address,
+    amount: Units,
+    degree: u32,
+    kind: Kind,
+    /// Why it is a hub, if it is one.
+    reason: Option<Reason>,
 }
 
-fn joins(edge: &Edge, reasons: &[Option<Reason>]) -> bool {
-    reasons[edge.from].is_none() && reasons[edge.to].is_none()
+impl Ranked {
+    fn of(account: u32, ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>) -> Self {
+        let Account { address, balance: amount } = ledger.accounts[account as usize];
+        let degree = graph.degrees[account as usize];
+        Self { address, amount, degree, kind: hubs.kind(address), reason: hubs.reason(address, degree) }
+    }
 }
 
-/// Accounts outside the top that are no hubs and traded with two or more top holders that are none either, by
-/// address, each with those holders' ranks.
-fn magic_nodes(
-    ledger: &Ledger,
-    graph: &Graph<'_>,
-    hubs: &Hubs<'_>,
-    reasons: &[Option<Reason>],
-) -> Vec<(u32, Vec<usize>)> {
-    let between = || graph.outsiders().filter(|&(_, rank)| reasons[rank].is_none());
+/// An account outside the top, and the ranks of the holders it joins.
+struct Magic {
+    account: u32,
+    members: Vec<usize>,
+}
+
+/// Accounts outside the top that are no hubs and traded with two or more top holders that are none either, by address.
+fn magic_nodes(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Vec<Magic> {
+    let outsiders = || graph.outsiders().filter(|&(_, rank)| holders[rank].reason.is_none());
     let mut touched = vec![0_u32; ledger.accounts.len()];
-    for (outsider, _) in between() {
+    for (outsider, _) in outsiders() {
         touched[outsider as usize] += 1;
     }
     let address = |account: u32| ledger.accounts[account as usize].address;
     let is_magic = |account: u32| {
         touched[account as usize] >= 2 && hubs.reason(address(account), graph.degrees[account as usize]).is_none()
     };
-    let mut members: Vec<(Address, u32, usize)> = between()
+    let mut joined: Vec<(Address, u32, usize)> = outsiders()
         .filter(|&(outsider, _)| is_magic(outsider))
         .map(|(outsider, rank)| (address(outsider), outsider, rank))
         .collect();
-    members.sort_unstable();
-    members
-        .chunk_by(|a, b| a.1 == b.1)
-        .map(|node| (node[0].1, node.iter().map(|&(_, _, rank)| rank).collect()))
-        .collect()
+    joined.sort_unstable();
+    let nodes = joined.chunk_by(|a, b| a.1 == b.1);
+    nodes.map(|node| Magic { account: node[0].1, members: node.iter().map(|&(_, _, rank)| rank).collect() }).collect()
 }
 
-fn links(edges: &[Edge], holders: &[(Address, Units)], reasons: &[Option<Reason>], display: &Display) -> Vec<Link> {
-    let link = |edge: &Edge| Link {
-        from: holders[edge.from].0,
-        to: holders[edge.to].0,
-        transfers: edge.exchanged.transfers,
-        amount: edge.exchanged.total,
-        display: display.number(edge.exchanged.total),
-        first_block: edge.exchanged.first_block(),
-        last_block: edge.exchanged.last_block(),
-        first_timestamp: edge.exchanged.first_timestamp(),
-        last_timestamp: edge.exchanged.last_timestamp(),
-        first_tx: edge.exchanged.first_tx(),
-        last_tx: edge.exchanged.last_tx(),
-        joins: joins(edge, reasons),
-    };
-    let mut links: Vec<Link> = edges.iter().map(link).collect();
-    links.sort_unstable_by_key(|link| (link.from, link.to));
-    links
+fn joins(edge: &Edge, holders: &[Ranked]) -> bool {
+    holders[edge.from].reason.is_none() && holders[edge.to].reason.is_none()
 }
 
-fn supply(ledger: &Ledger, ranking: &Ranking, circulating: Units, display: &Display) -> Supply {
-    let totals = &ledger.totals;
-    Supply {
-        minted: totals.minted,
-        burned: totals.burned,
-        circulating,
-        positive: ranking.positive,
-        negative_count: ranking.negative.len() as u64,
-        negative_sum: ranking.negative_sum,
-        zero_to_zero: totals.zero_to_zero,
-        display: SupplyDisplay {
-            minted: display.number(totals.minted),
-            burned: display.number(totals.burned),
-            circulating: display.number(circulating),
-            positive: display.number(ranking.positive),
-            negative_sum: display.number(ranking.negative_sum),
-            zero_to_zero: display.number(totals.zero_to_zero),
-        },
+fn parties(holders: &[Ranked], graph: &Graph<'_>, magic: &[Magic]) -> Vec<Party> {
+    let mut components = Components::new(holders.len() + magic.len());
+    for edge in graph.edges.iter().filter(|edge| joins(edge, holders)) {
+        components.join(edge.from, edge.to);
     }
-}
-
-/// `rest` are the balances of the holders after the top ones, from the largest on.
-fn metrics(
-    holders: &[(Address, Units)],
-    parties: &[Party],
-    party_of: &[Option<usize>],
-    reasons: &[Option<Reason>],
-    positive: Units,
-    rest: impl Iterator<Item = Units>,
-) -> Metrics {
-    let amounts = |keep: &dyn Fn(usize) -> bool| -> Vec<Units> {
-        holders.iter().enumerate().filter(|&(rank, _)| keep(rank)).map(|(_, holder)| holder.1).collect()
-    };
-    let entities = |keep: &dyn Fn(usize) -> bool| -> Vec<Units> {
-        let mut entities = amounts(&|rank| party_of[rank].is_none() && keep(rank));
-        entities.extend(parties.iter().map(|party| party.amount));
-        entities.sort_unstable_by(|a, b| b.cmp(a));
-        entities
-    };
-    let excluded: Units = amounts(&|rank| reasons[rank].is_some()).into_iter().sum();
-    let of_top = |total: Units, amounts: Vec<Units>| {
-        let mut descending = Descending::new(total);
-        for amount in amounts {
-            descending.add(amount, amount.to_f64());
+    for (node, Magic { members, .. }) in (holders.len()..).zip(magic) {
+        for &member in members {
+            components.join(node, member);
         }
-        descending
-    };
-    let mut by_holder = of_top(positive, amounts(&|_| true));
-    let mut by_entity = of_top(positive, entities(&|_| true));
-    let mut adjusted = of_top(positive - excluded, entities(&|rank| reasons[rank].is_none()));
-    // No party is smaller than a member of it, so all three go on with the same amounts.
-    for amount in rest {
-        let nearest = amount.to_f64();
-        by_holder.add(amount, nearest);
-        by_entity.add(amount, nearest);
-        adjusted.add(amount, nearest);
     }
-    let by_entity_adjusted: Concentration = adjusted.finish();
-    Metrics {
-        by_holder: by_holder.finish(),
-        by_entity: by_entity.finish(),
-        by_entity_adjusted,
-        score: score(&by_entity_adjusted),
+    partition::parties(holders, |rank| components.find(rank))
+}
+
+fn party_of(parties: &[Party], holders: usize) -> Vec<Option<usize>> {
+    let mut party_of = vec![None; holders];
+    for (index, party) in parties.iter().enumerate() {
+        for &member in &party.members {
+            party_of[member] = Some(index);
+        }
     }
+    party_of
+}
+
+/// All that is known, to be put in the report's form. Ranks count from 0 here and from 1 there.
+struct Findings<'a> {
+    ledger: &'a Ledger,
+    labels: &'a Labels,
+    ranking: &'a Ranking,
+    graph: &'a Graph<'a>,
+    holders: Vec<Ranked>,
+    parties: Vec<Party>,
+    /// By party.
+    ids: Vec<Digest>,
+    /// By rank.
+    party_of: Vec<Option<usize>>,
+    circulating: Units,
+    display: Display,
+}
+
+impl Findings<'_> {
+    fn share(&self, amount: Units) -> f64 {
+        amount.to_f64() / self.ranking.positive.to_f64()
+    }
+
+    fn supply(&self) -> Supply {
+        let (totals, ranking, display) = (&self.ledger.totals, self.ranking, &self.display);
+        Supply {
+            minted: totals.minted,
+            burned: totals.burned,
+            circulating: self.circulating,
+            positive: ranking.positive,
+            negative_count: ranking.negative.len() as u64,
+            negative_sum: ranking.negative_sum,
+            zero_to_zero: totals.zero_to_zero,
+            display: SupplyDisplay {
+                minted: display.number(totals.minted),
+                burned: display.number(totals.burned),
+                circulating: display.number(self.circulating),
+                positive: display.number(ranking.positive),
+                negative_sum: display.number(ranking.negative_sum),
+                zero_to_zero: display.number(totals.zero_to_zero),
+            },
+        }
+    }
+
+    fn holder(&self, rank: usize) -> Holder {
+        let Ranked { address, amount, degree, kind, .. } = self.holders[rank];
+        let circulates = kind != Kind::Burn;
+        Holder {
+            rank: ordinal(rank),
+            address,
+            amount,
+            display: self.display.number(amount),
+            share: self.share(amount),
+            circulating_share: if circulates { amount.to_f64() / self.circulating.to_f64() } else { 0.0 },
+            label: self.labels.get(address).map(|label| label.name.clone()),
+            kind,
+            degree,
+            cluster: self.party_of[rank].map(|party| self.ids[party]),
+        }
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let link = |edge: &Edge| Link {
+            from: self.holders[edge.from].address,
+            to: self.holders[edge.to].address,
+            transfers: edge.exchanged.transfers,
+            amount: edge.exchanged.total,
+            display: self.display.number(edge.exchanged.total),
+            first_block: edge.exchanged.first_block(),
+            last_block: edge.exchanged.last_block(),
+            first_timestamp: edge.exchanged.first_timestamp(),
+            last_timestamp: edge.exchanged.last_timestamp(),
+            first_tx: edge.exchanged.first_tx(),
+            last_tx: edge.exchanged.last_tx(),
+            joins: joins(edge, &self.holders),
+        };
+        let mut links: Vec<Link> = self.graph.edges.iter().map(link).collect();
+        links.sort_unstable_by_key(|link| (link.from, link.to));
+        links
+    }
+
+    fn clusters(&self) -> Vec<Cluster> {
+        let cluster = |(index, party): (usize, &Party)| Cluster {
+            id: self.ids[index],
+            rank: ordinal(index),
+            members: party.members.iter().map(|&rank| self.holders[rank].address).collect(),
+            amount: party.amount,
+            display: self.display.number(party.amount),
+            share: self.share(party.amount),
+            links: 0,
+            hubs_touched: Vec::new(),
+        };
+        let mut clusters: Vec<Cluster> = self.parties.iter().enumerate().map(cluster).collect();
+        for edge in &self.graph.edges {
+            match (self.party_of[edge.from], self.party_of[edge.to]) {
+                // Two holders that are linked and no hubs are in the same party; a hub is in none.
+                (Some(party), Some(_)) => clusters[party].links += 1,
+                (Some(party), None) => clusters[party].hubs_touched.push(self.holders[edge.to].address),
+                (None, Some(party)) => clusters[party].hubs_touched.push(self.holders[edge.from].address),
+                (None, None) => {}
+            }
+        }
+        for cluster in &mut clusters {
+            cluster.hubs_touched.sort_unstable();
+            cluster.hubs_touched.dedup();
+        }
+        clusters
+    }
+
+    fn excluded(&self) -> Vec<Excluded> {
+        let excluded = |&Ranked { address, amount, degree, reason, .. }: &Ranked| {
+            Some(Excluded { address, reason: reason?, degree, share: self.share(amount) })
+        };
+        self.holders.iter().filter_map(excluded).collect()
+    }
+
+    fn magic_node(&self, Magic { account, members }: &Magic) -> Option<MagicNode> {
+        let cluster = self.ids[self.party_of[*members.first()?]?];
+        let mut members: Vec<Address> = members.iter().map(|&rank| self.holders[rank].address).collect();
+        members.sort_unstable();
+        let (address, degree) =
+            (self.ledger.accounts[*account as usize].address, self.graph.degrees[*account as usize]);
+        Some(MagicNode { address, degree, members, cluster })
+    }
+
+    /// `rest` are the accounts of the holders after the top ones.
+    fn metrics(&self, rest: &[u32]) -> Metrics {
+        let positive = self.ranking.positive;
+        let excluded = self.holders.iter().filter(|holder| holder.reason.is_some()).map(|holder| holder.amount);
+        let entities = |keep: &dyn Fn(&Ranked) -> bool| {
+            let singles =
+                self.holders.iter().zip(&self.party_of).filter(|(holder, party)| party.is_none() && keep(holder));
+            let mut entities: Vec<Units> = singles.map(|(holder, _)| holder.amount).collect();
+            entities.extend(self.parties.iter().map(|party| party.amount));
+            entities.sort_unstable_by(|a, b| b.cmp(a));
+            entities
+        };
+        let mut by_holder = Descending::of(positive, self.holders.iter().map(|holder| holder.amount));
+        let mut by_entity = Descending::of(positive, entities(&|_| true));
+        let mut adjusted =
+            Descending::of(positive - excluded.sum(), entities(&|holder: &Ranked| holder.reason.is_none()));
+        // No party is smaller than a member of it, so all three go on with the same amounts.
+        for &account in rest {
+            let amount = self.ledger.accounts[account as usize].balance;
+            let nearest = amount.to_f64();
+            by_holder.add(amount, nearest);
+            by_entity.add(amount, nearest);
+            adjusted.add(amount, nearest);
+        }
+        let by_entity_adjusted = adjusted.finish();
+        let score = score(&by_entity_adjusted);
+        Metrics { by_holder: by_holder.finish(), by_entity: by_entity.finish(), by_entity_adjusted, score }
+    }
+
+    fn health(&self) -> Health {
+        let negative = |&account: &u32| {
+            let Account { address, balance: amount } = self.ledger.accounts[account as usize];
+            Negative { address, amount, display: self.display.number(amount) }
+        };
+        Health {
+            rows: self.ledger.totals.rows,
+            bad_rows: 0,
+            zero_value_rows: self.ledger.totals.zero_value_rows,
+            self_transfers: self.ledger.totals.self_transfers,
+            negative: self.ranking.negative.iter().take(WORST).map(negative).collect(),
+        }
+    }
+}
+
+fn ordinal(rank: usize) -> u32 {
+    u32::try_from(rank + 1).expect("ranks are at most the top parameter, a u32")
 }
 
 /// Turns base units into whole tokens, where the decimals are known.

@@ -21,7 +21,7 @@ pub(crate) struct Descending {
 
 impl Descending {
     /// For amounts that will add up to `total`.
-    pub(crate) fn new(total: Units) -> Self {
+    fn new(total: Units) -> Self {
         Self {
             total,
             total_f64: total.to_f64(),
@@ -32,6 +32,15 @@ impl Descending {
             nakamoto: 0,
             top10: Units::ZERO,
         }
+    }
+
+    /// The same, with the first amounts taken.
+    pub(crate) fn of(total: Units, amounts: impl IntoIterator<Item = Units>) -> Self {
+        let mut descending = Self::new(total);
+        for amount in amounts {
+            descending.add(amount, amount.to_f64());
+        }
+        descending
     }
 
     /// `amount` is positive and at most the one before; `nearest` is its `to_f64`.
@@ -109,12 +118,8 @@ mod tests {
     fn concentration(amounts: &[u64]) -> Concentration {
         let mut amounts = amounts.to_vec();
         amounts.sort_unstable_by(|a, b| b.cmp(a));
-        let units = |amount: u64| Units::from(u128::from(amount));
-        let mut descending = Descending::new(amounts.iter().copied().map(units).sum());
-        for amount in amounts {
-            descending.add(units(amount), amount as f64);
-        }
-        descending.finish()
+        let amounts = amounts.into_iter().map(|amount| Units::from(u128::from(amount)));
+        Descending::of(amounts.clone().sum(), amounts).finish()
     }
 
     /// The definitions, over whole numbers as far as they go.

@@ -179,10 +179,9 @@ impl<S: Ports> Run<S> {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be kept hidden");
                 }
                 tokio::time::sleep(lease / 4).await;
-                match self.renew().await {
-                    Err(RunError::Lost) => return RunError::Lost,
-                    // Asked again with the next beat; the lease outlives several.
-                    Err(_) | Ok(()) => {}
+                // Any other failure: the next beat asks again, the lease outlives several.
+                if let Err(RunError::Lost) = self.renew().await {
+                    return RunError::Lost;
                 }
             }
         });

@@ -1,1 +1,5 @@
+//! What a port promises, asked of all its adapters alike.
 
+mod blobs;
+mod cache;
+mod queue;

@@ -19,6 +19,8 @@ pub(super) struct Dependency {
     pub crate_name: String,
     /// Where it is asked for, from 1.
     pub line: usize,
+    /// For tests and benchmarks only.
+    pub is_for_tests: bool,
     is_from_workspace: bool,
 }
 
@@ -51,6 +53,7 @@ fn collect(table: &Table, text: &str, into: &mut Vec<Dependency>) {
         into.extend(entries.iter().map(|(key, value)| Dependency {
             crate_name: value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned(),
             line: line_of(text, key),
+            is_for_tests: kind == "dev-dependencies",
             is_from_workspace: value.get("workspace") == Some(&Value::Boolean(true)),
         }));
     }

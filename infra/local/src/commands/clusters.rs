@@ -66,6 +66,8 @@ enum Format {
     Csv,
 }
 
+const ROWS_AT_ONCE: usize = 1024;
+
 fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|error: clusters::ParseError| error.to_string())
 }
@@ -121,12 +123,19 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         };
         let file = fs::File::open(path).map_err(named(&name))?;
         let last = arguments.at.unwrap_or(u64::MAX);
+        // The ledger takes many rows at once faster than one by one.
+        let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
         let keep = |transfer: &clusters::Transfer| {
             if transfer.block <= last {
-                ledger.push(transfer);
+                rows.push(*transfer);
+            }
+            if rows.len() == ROWS_AT_ONCE {
+                ledger.extend_from_slice(&rows);
+                rows.clear();
             }
         };
         let summary = read_csv(file, &options, keep, |bytes| bar.set_position(before + bytes))?;
+        ledger.extend_from_slice(&rows);
         token = token.or(summary.token);
         bad_rows += summary.bad_rows;
         before += size;

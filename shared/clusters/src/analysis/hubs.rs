@@ -1,5 +1,5 @@
 use crate::ledger::Ledger;
-use crate::{Address, Kind, Labels, Parameters, Reason, Subject};
+use crate::{Address, Kind, Labels, Parameters, Reason, Subject, Units};
 
 /// Tells what an address is, and whether it is a hub.
 pub(super) struct Hubs<'a> {
@@ -33,7 +33,7 @@ impl Hubs<'_> {
     }
 
     /// What labelled burn addresses hold, wherever they rank.
-    pub(super) fn burnt(&self, ledger: &Ledger) -> crate::Units {
+    pub(super) fn burnt(&self, ledger: &Ledger) -> Units {
         let burns = self.labels.iter().filter(|(_, label)| label.kind == Kind::Burn);
         let balances = burns
             .filter_map(|(address, _)| ledger.find_account(address))
