@@ -31,7 +31,8 @@ kill "$watch" 2>/dev/null
 rm -rf -- "$folder"
 "#;
 
-pub(crate) const REGION: &str = "eu-west-2";
+/// The only one whose buckets are created without saying where.
+pub(crate) const REGION: &str = "us-east-1";
 /// Whose queues and buckets they are, in the emulator.
 pub(crate) const ACCOUNT: &str = "000000000000";
 

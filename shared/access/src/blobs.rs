@@ -117,14 +117,14 @@ impl BlobStore for FolderBlobs {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
         match tokio::fs::read(self.path(key)?).await {
             Ok(value) => Ok(Some(value.into())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) if is_missing(&e) => Ok(None),
             Err(e) => Err(io(e)),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), BlobError> {
         match tokio::fs::remove_file(self.path(key)?).await {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(io(e)),
+            Err(e) if !is_missing(&e) => Err(io(e)),
             _ => Ok(()),
         }
     }
@@ -136,6 +136,11 @@ fn checked(key: &str) -> Result<&str, BlobError> {
     let good = key.len() <= 512
         && key.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(allowed));
     if good { Ok(key) } else { Err(BlobError::BadKey { key: key.to_owned() }) }
+}
+
+/// A folder is no blob, and below a blob there is none.
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
 }
 
 fn io(error: std::io::Error) -> BlobError {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 
@@ -38,13 +39,18 @@ impl Queue for SqsQueue {
             .message_body(message.body)
             .set_message_group_id(message.group)
             .set_message_deduplication_id(message.deduplication)
-            .set_delay_seconds((!queue.fifo && delay > 0).then_some(delay))
+            .set_delay_seconds((delay > 0).then_some(delay))
             .send()
             .await;
         sent.map(drop).map_err(failed)
     }
 
     async fn receive(&self, queue: &QueueSpec, max: u8, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        // The wait is the queue's answer, not its silence: time-outs count from its end.
+        let limits = TimeoutConfig::builder()
+            .operation_attempt_timeout(wait + Duration::from_secs(5))
+            .operation_timeout(wait + Duration::from_secs(15))
+            .build();
         let received = self
             .aws
             .sqs()
@@ -54,6 +60,8 @@ impl Queue for SqsQueue {
             .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(20).min(20))
             .message_system_attribute_names(Attribute::ApproximateReceiveCount)
             .message_system_attribute_names(Attribute::MessageGroupId)
+            .customize()
+            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(limits))
             .send()
             .await
             .map_err(failed)?;
