@@ -108,6 +108,11 @@ impl RedisTier {
         let outcome = match self.connection().await {
             Some(mut connection) => match timeout(TIME_LIMIT, command.query_async(&mut connection)).await {
                 Ok(Ok(value)) => Ok(value),
+                // A key of another type says nothing of the server: a miss, and the others are asked on.
+                Ok(Err(error)) if error.code() == Some("WRONGTYPE") => {
+                    counter!("redis.calls", "outcome" => "wrong_type").increment(1);
+                    return None;
+                }
                 Ok(Err(error)) => Err(if error.code() == Some("OOM") { "full" } else { "failed" }),
                 Err(_) => Err("slow"),
             },
