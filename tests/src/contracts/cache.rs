@@ -366,6 +366,23 @@ async fn what_cannot_be_understood_is_a_miss_and_replaced() {
     }
 }
 
+#[tokio::test]
+async fn one_bad_key_read_often_does_not_close_the_others() {
+    let valkey = servers::valkey().await;
+    let deployment = Deployment::over(valkey.url());
+    deployment.put(&deployment.process(), "good", &Arc::new(Text("good".into()))).await;
+    assert_eq!(valkey.command(&format!("LPUSH {} x", deployment.key::<Text>("bad"))).await, ":1\r\n");
+    // One process, so that its breaker would have counted all of these; and the last question with no time between.
+    let process = deployment.process();
+    until(&deployment.clock, async || {
+        for _ in 0..10 {
+            assert!(process.rao.get::<Text>("bad").await.is_none());
+        }
+        process.rao.get::<Text>("good").await
+    })
+    .await;
+}
+
 async fn misses_and_replaces(deployment: &Deployment, what: &str) {
     assert!(!deployment.finds::<Text>("a").await, "{what}");
     deployment.put(&deployment.process(), "a", &Arc::new(Text("good".into()))).await;
