@@ -188,6 +188,11 @@ impl World {
         }
     }
 
+    /// Whether object storage holds anything below this folder.
+    pub(crate) fn stored(&self, folder: &str) -> bool {
+        self.dir.path().join(folder).exists()
+    }
+
     /// Says that messages may be left when the test ends.
     pub(crate) fn leaves_messages(&self) {
         self.drained.store(false, Ordering::Relaxed);
@@ -312,6 +317,8 @@ pub(crate) struct Scripted {
     transfers: Vec<Transfer>,
     pub(crate) behaviour: Mutex<Behaviour>,
     pub(crate) asked: AtomicUsize,
+    /// From which block each read of transfers began.
+    pub(crate) read_from: Mutex<Vec<u64>>,
     /// Told when a read has stopped half-way.
     pub(crate) stopped: Notify,
 }
@@ -334,6 +341,7 @@ impl Scripted {
             transfers: sample::transfers(1, rows, crowd).collect(),
             behaviour: Mutex::new(Behaviour::Works),
             asked: AtomicUsize::new(0),
+            read_from: Mutex::default(),
             stopped: Notify::new(),
         }
     }
@@ -392,6 +400,7 @@ impl TransferSource for Scripted {
 
     async fn chunk(&self, token: Address, from: u64, _: Budget) -> Result<Chunk, SourceError> {
         self.check(token)?;
+        self.read_from.lock().unwrap().push(from);
         let head = self.head().await?;
         let through = match self.behaviour() {
             Behaviour::HangsAfter(_) if from > *self.blocks().start() => {
