@@ -1,4 +1,4 @@
-//! The real servers behind the contracts: Valkey for Redis, MiniStack for SQS and S3. The shared ones start once a
+//! The real servers behind the contracts: Valkey for Redis, MiniStack for SQS, S3 and Cognito. The shared ones start once a
 //! process. None outlives the process, however it ends.
 
 use std::fs::File;
@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use access::{Aws, AwsConfig, Credentials, Roots};
+use identity::CognitoPoolConfig;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// Where `cargo xtask venv` installs servers, whatever the target folder of this build is.
@@ -241,7 +243,7 @@ impl MiniStack {
 
 fn ministack_command(port: u16, folder: &Path) -> Command {
     let program = format!("{VENV_BIN}/ministack");
-    assert!(Path::new(&program).exists(), "no SQS and S3 emulator in target/venv: run `cargo xtask venv`");
+    assert!(Path::new(&program).exists(), "no emulator of AWS in target/venv: run `cargo xtask venv`");
     let mut command = Command::new(program);
     command
         .env("BIND_HOST", "127.0.0.1")
@@ -252,7 +254,7 @@ fn ministack_command(port: u16, folder: &Path) -> Command {
         // Shown by the health page: whose server it is.
         .env("MINISTACK_EDITION", folder.file_name().unwrap_or_default())
         .env("TMPDIR", folder)
-        .env("SERVICES", "sqs,s3")
+        .env("SERVICES", "sqs,s3,cognito-idp")
         .env("LOG_LEVEL", "WARNING")
         .env("AUTH", "false")
         .env("SFTP_ENABLED", "0")
@@ -291,4 +293,50 @@ pub(crate) async fn aws() -> Aws {
 /// In front of every queue's URL in the emulator.
 pub(crate) async fn queue_url_prefix() -> String {
     format!("{}/{ACCOUNT}/", ministack().await.endpoint())
+}
+
+/// A user pool of its own in the emulator, set up as the template does, with its group `admin`.
+pub(crate) async fn user_pool() -> (Aws, CognitoPoolConfig) {
+    let created = cognito(
+        "CreateUserPool",
+        json!({
+            "PoolName": "contract", "UsernameAttributes": ["email"], "AutoVerifiedAttributes": ["email"],
+            "Policies": { "PasswordPolicy": {
+                "MinimumLength": 10, "RequireUppercase": false, "RequireLowercase": false, "RequireNumbers": false,
+                "RequireSymbols": false,
+            } },
+        }),
+    );
+    let user_pool_id = created.await["UserPool"]["Id"].as_str().unwrap().to_owned();
+    let created = cognito(
+        "CreateUserPoolClient",
+        json!({
+            "UserPoolId": user_pool_id, "ClientName": "web", "ExplicitAuthFlows": ["ALLOW_USER_PASSWORD_AUTH"],
+            "PreventUserExistenceErrors": "ENABLED", "EnableTokenRevocation": true,
+            "RefreshTokenRotation": { "Feature": "ENABLED", "RetryGracePeriodSeconds": 30 },
+        }),
+    );
+    let client_id = created.await["UserPoolClient"]["ClientId"].as_str().unwrap().to_owned();
+    cognito("CreateGroup", json!({ "UserPoolId": user_pool_id, "GroupName": "admin" })).await;
+    (aws().await, CognitoPoolConfig { user_pool_id, client_id })
+}
+
+/// A call without an SDK, whose only home is elsewhere.
+async fn cognito(operation: &str, input: Value) -> Value {
+    let (port, body) = (ministack().await.server.port, input.to_string());
+    let question = format!(
+        "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\n\
+         x-amz-target: AWSCognitoIdentityProviderService.{operation}\r\ncontent-length: {}\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/cognito-idp/aws4_request, \
+         SignedHeaders=host, Signature=none\r\n\r\n{body}",
+        body.len()
+    );
+    let is_whole = |answer: &[u8]| {
+        let text = String::from_utf8_lossy(answer);
+        text.split_once("\r\n\r\n").is_some_and(|(_, body)| serde_json::from_str::<Value>(body).is_ok())
+    };
+    let asked = tokio::task::spawn_blocking(move || ask(port, question.as_bytes(), &is_whole)).await.unwrap();
+    let answer = asked.expect("the emulator answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{operation}: {answer}");
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }

@@ -67,7 +67,7 @@ async fn rows_come_back_as_written_newest_by_sort_key() {
     }
     dao.insert_new("b", &version(7)).await.unwrap();
     assert_eq!(dao.newest("a", true).await.unwrap(), Some(version(900)));
-    assert_eq!(dao.get("a", Some(30)).await.unwrap(), Some(version(30)));
+    assert_eq!(dao.get("a", Some(30.into())).await.unwrap(), Some(version(30)));
     assert_eq!(dao.find_count_by_pk("a").await.unwrap(), 3);
     let all: Vec<Version> = dao.find_all_by_pk("a").try_collect().await.unwrap();
     assert_eq!(all, [version(5), version(30), version(900)]);

@@ -6,7 +6,7 @@ pub mod sweep_abandoned;
 
 use api::Endpoint;
 use app::App;
-use worker::{Schedule, Worker};
+use worker::{Departure, Schedule, Worker};
 
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![get_job::route()]
@@ -18,4 +18,9 @@ pub fn workers() -> Vec<Worker<App>> {
 
 pub fn schedules() -> Vec<Schedule<App>> {
     vec![sweep_abandoned::schedule()]
+}
+
+/// A job names what is done, not who asked.
+pub fn departure() -> Departure<App> {
+    Departure::nothing_kept("jobs")
 }

@@ -3,18 +3,30 @@
 use api::Endpoint;
 use app::App;
 use utoipa::openapi::{Info, License, OpenApi};
-use worker::{Schedule, Worker};
+use worker::{Departure, Schedule, Trigger, Worker};
 
 pub fn endpoints() -> Vec<Endpoint<App>> {
-    [system::routes(), jobs::routes(), tokens::routes()].into_iter().flatten().collect()
+    [system::routes(), accounts::routes(), jobs::routes(), tokens::routes()].into_iter().flatten().collect()
 }
 
 pub fn workers() -> Vec<Worker<App>> {
-    [jobs::workers(), tokens::workers()].into_iter().flatten().collect()
+    [accounts::workers(departures()), jobs::workers(), letters::workers(), tokens::workers()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 pub fn schedules() -> Vec<Schedule<App>> {
     jobs::schedules()
+}
+
+pub fn triggers() -> Vec<Trigger<App>> {
+    accounts::triggers()
+}
+
+/// How each domain lets an account go; a domain that is not here keeps it.
+pub fn departures() -> Vec<Departure<App>> {
+    vec![system::departure(), jobs::departure(), letters::departure(), tokens::departure(), accounts::departure()]
 }
 
 /// What all endpoints take and answer.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("system-get-healthcheck", routes!(get_healthcheck))
+    Endpoint::new("system-get-healthcheck", routes!(get_healthcheck)).uncounted()
 }
 
 #[derive(Serialize, ToSchema)]

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 pub(crate) const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("system-get-openapi", routes!(get_openapi))
+    Endpoint::new("system-get-openapi", routes!(get_openapi)).uncounted()
 }
 
 /// This document.

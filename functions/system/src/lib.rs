@@ -7,7 +7,13 @@ pub mod get_version;
 
 use api::Endpoint;
 use app::App;
+use worker::Departure;
 
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![get_docs::route(), get_healthcheck::route(), get_openapi::route(), get_version::route()]
+}
+
+/// Nothing here knows anybody.
+pub fn departure() -> Departure<App> {
+    Departure::nothing_kept("system")
 }

@@ -67,7 +67,7 @@ impl History {
         match self.dao.insert_if_absent(&self.key, &row).await {
             Ok(()) => Ok(row.through_block + 1),
             Err(AccessError::AlreadyExists { .. }) => {
-                let theirs = self.dao.get(&self.key, Some(from)).await?;
+                let theirs = self.dao.get(&self.key, Some(from.into())).await?;
                 // Both may have read the same, then the object is theirs too.
                 if let Some(blob) =
                     row.blob.filter(|blob| theirs.as_ref().and_then(|row| row.blob.as_ref()) != Some(blob))

@@ -17,7 +17,7 @@ pub use report::{ClusterReport, ReportParameters};
 
 use api::Endpoint;
 use app::App;
-use worker::Worker;
+use worker::{Departure, Worker};
 
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
@@ -25,4 +25,9 @@ pub fn routes() -> Vec<Endpoint<App>> {
 
 pub fn workers() -> Vec<Worker<App>> {
     vec![refresh_clusters::worker()]
+}
+
+/// Reports are about tokens, whoever asked for them.
+pub fn departure() -> Departure<App> {
+    Departure::nothing_kept("tokens")
 }

@@ -8,6 +8,15 @@ use access::{Ids, RandomIds};
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
 
+/// Who has the folder.
+#[derive(Debug)]
+pub enum Lock {
+    /// We, until this is dropped.
+    Ours(fs::File),
+    /// A running server; where it listens, or nothing while it starts.
+    ServerAt(String),
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct KeepError {
@@ -53,19 +62,44 @@ impl DataDir {
         Ok(secret)
     }
 
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+
     /// Keeps a second server off this folder; held until dropped.
     pub fn lock(&self) -> Result<fs::File, KeepError> {
+        match self.try_lock()? {
+            Lock::Ours(file) => Ok(file),
+            Lock::ServerAt(_) => {
+                let in_use = "another server uses this folder; stop it or give another --data";
+                Err(KeepError { path: self.0.join("lock"), source: io::Error::other(in_use) })
+            }
+        }
+    }
+
+    /// The folder for ourselves, or the address of the server that has it.
+    pub fn try_lock(&self) -> Result<Lock, KeepError> {
         let path = self.0.join("lock");
         let fail = |source| KeepError { path: path.clone(), source };
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
-        file.try_lock().map_err(|error| {
-            let in_use = io::Error::other("another server uses this folder; stop it or give another --data");
-            fail(match error {
-                fs::TryLockError::WouldBlock => in_use,
-                fs::TryLockError::Error(error) => error,
-            })
-        })?;
-        Ok(file)
+        match file.try_lock() {
+            Ok(()) => Ok(Lock::Ours(file)),
+            Err(fs::TryLockError::Error(error)) => Err(fail(error)),
+            Err(fs::TryLockError::WouldBlock) => {
+                let told = fs::read_to_string(self.address()).unwrap_or_default();
+                Ok(Lock::ServerAt(told.trim().to_owned()))
+            }
+        }
+    }
+
+    /// Tells other commands where the server of this folder listens.
+    pub fn announce(&self, address: std::net::SocketAddr) -> Result<(), KeepError> {
+        let path = self.address();
+        fs::write(&path, address.to_string()).map_err(|source| KeepError { path, source })
+    }
+
+    fn address(&self) -> PathBuf {
+        self.0.join("address")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use holdfast::commands::{Failure, clusters, serve, token};
+use holdfast::commands::{Failure, admin, clusters, mail, serve, token};
 use runtime::telemetry::{Format, Metrics, Options, init};
 
 /// A serverless backend for token communities. Without a command it serves the whole API on this machine.
@@ -22,6 +22,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Find out who really holds a token, from files or a chain
     Clusters(clusters::Arguments),
+    /// Start the first member, and what else nobody can do for themselves
+    Admin(admin::Arguments),
+    /// See what letters look like
+    Mail(mail::Arguments),
     /// Print a bearer token for the local server, and nothing else
     Token(token::Arguments),
 }
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(arguments) => serve(arguments),
         Command::Clusters(arguments) => clusters::run(&arguments),
+        Command::Admin(arguments) => admin::run(&arguments).map(|said| println!("{said}")),
+        Command::Mail(arguments) => mail::run(&arguments).map(|said| println!("{said}")),
         Command::Token(arguments) => token::run(&arguments).map(|token| println!("{token}")),
     };
     match done {

@@ -7,19 +7,24 @@ use std::time::Duration;
 use access::{
     BadRedisUrl, Clock, FolderBlobs, Ids, InProcessQueue, JobPolicy, RandomIds, RedisTier, SystemClock, Timestamp,
 };
-use api::{Edge, EdgeError, edge};
+use api::{ClientIp, Edge, EdgeError, edge, limited};
 use app::{App, Settings};
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::map_request;
 use chains::{Chain, ChainSpecError, Chains, FileSource, SourceError};
-use identity::{LocalIssuer, LocalIssuerError, UserIdError};
-use runtime::{AssembleError, Ports, assemble};
+use identity::{EmbeddedPool, EmbeddedPoolParts, LocalIssuer, LocalIssuerError, PoolPolicy, UserIdError};
+use mail::{FileOutbox, Mailer};
+use runtime::{AssembleError, MakeUsers, Ports, assemble};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::poll;
 
+use crate::desk::{self, Desk};
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::keep::{DataDir, KeepError};
+use crate::messenger::Messenger;
 use crate::sample::{self, SAMPLE_CHAIN};
 
 /// The client id in the tokens this machine issues.
@@ -80,7 +85,9 @@ pub enum ServeError {
 /// An application over what is kept in one folder.
 pub struct Local {
     pub app: App,
-    pub issuer: LocalIssuer,
+    pub issuer: Arc<LocalIssuer>,
+    /// Every letter written here.
+    pub outbox: Arc<FileOutbox>,
     pub queue: Arc<InProcessQueue>,
     tables: Embedded,
     _lock: File,
@@ -88,7 +95,11 @@ pub struct Local {
 
 /// Opens the folder's tables, objects and keys and puts the application together; nothing runs yet.
 pub async fn local_app(options: &Options) -> Result<Local, ServeError> {
-    let lock = options.data.lock()?;
+    local_app_in(options, options.data.lock()?).await
+}
+
+/// The same, for whoever holds the folder already.
+pub async fn local_app_in(options: &Options, lock: File) -> Result<Local, ServeError> {
     let tables = Embedded::open(&options.data.tables()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds);
@@ -97,6 +108,30 @@ pub async fn local_app(options: &Options) -> Result<Local, ServeError> {
     // Making a key takes a moment of the processor.
     let opened = tokio::task::spawn_blocking(move || LocalIssuer::open(&keys)).await;
     let issuer = opened.map_err(|error| LocalIssuerError::from(std::io::Error::other(error)))??;
+    let issuer = Arc::new(issuer);
+    let pages = options.settings.pages.clone();
+    let letterhead = options.settings.letterhead.clone();
+    let outbox = FileOutbox::new(options.data.outbox(), letterhead, Arc::clone(&clock), Arc::clone(&ids));
+    let outbox = Arc::new(outbox);
+    let mailer: Arc<dyn Mailer> = Arc::clone(&outbox) as _;
+    let users: MakeUsers = {
+        let (issuer, clock, ids) = (Arc::clone(&issuer), Arc::clone(&clock), Arc::clone(&ids));
+        let messenger = Arc::new(Messenger { mailer: Arc::clone(&mailer), pages });
+        Box::new(move |tables, rao| {
+            let parts = EmbeddedPoolParts {
+                tables: tables.clone(),
+                rao: rao.clone(),
+                issuer,
+                messenger,
+                clock,
+                ids,
+                client_id: CLIENT_ID.to_owned(),
+                policy: PoolPolicy::default(),
+            };
+            Ok(Arc::new(EmbeddedPool::new(parts)?))
+        })
+    };
+    let settings = Settings { keys: issuer.jwks().into(), ..options.settings.clone() };
     let redis = options.redis_url.as_ref().map(|url| RedisTier::open(url, Arc::clone(&clock))).transpose()?;
     let app = assemble(Ports {
         aws: tables.aws(),
@@ -107,13 +142,15 @@ pub async fn local_app(options: &Options) -> Result<Local, ServeError> {
         cursor_secret: options.data.cursor_secret()?,
         chains: chains(options)?,
         issuers: vec![issuer.as_issuer(vec![CLIENT_ID.to_owned()])],
+        users,
+        mailer,
         jobs: options.jobs,
-        settings: options.settings.clone(),
+        settings,
         clock,
         ids,
     })?;
     app.tables.create_missing().await.map_err(ServeError::Create)?;
-    Ok(Local { app, issuer, queue, tables, _lock: lock })
+    Ok(Local { app, issuer, outbox, queue, tables, _lock: lock })
 }
 
 fn chains(options: &Options) -> Result<Chains, ServeError> {
@@ -157,16 +194,19 @@ impl Server {
     /// Listens, answers, and works off queues from the moment this returns.
     pub async fn start(options: Options, listen: SocketAddr) -> Result<Self, ServeError> {
         let local = local_app(&options).await?;
-        let router = router(&local.app, &options.edge)?;
+        let desk = Desk { app: local.app.clone(), outbox: Arc::clone(&local.outbox) };
+        let router = with_desk(&local.app, &options.edge, Some(desk))?;
         let listener =
             TcpListener::bind(listen).await.map_err(|source| ServeError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address: listen, source })?;
+        options.data.announce(address)?;
         resume(&local.app).await?;
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the server ended");
             }
@@ -215,13 +255,30 @@ impl Server {
 
 /// All endpoints behind one edge.
 pub fn router(app: &App, settings: &Edge) -> Result<Router, EdgeError> {
+    with_desk(app, settings, None)
+}
+
+fn with_desk(app: &App, settings: &Edge, desk: Option<Desk>) -> Result<Router, EdgeError> {
     let mut router = Router::new();
+    if let Some(desk) = desk {
+        router = router.merge(desk::routes().with_state(desk));
+    }
     for endpoint in lambdas::endpoints() {
         router = router.merge(Router::from(endpoint));
     }
+    let router = limited(router, app.limits.clone(), Arc::clone(&app.verifier));
     let (ids, clock) = (Arc::clone(&app.ids), Arc::clone(&app.clock));
     let new_id = Arc::new(move || ids.id(clock.now()));
-    Ok(edge(router, settings, new_id)?.with_state(app.clone()))
+    Ok(edge(router, settings, new_id)?.layer(map_request(note_peer)).with_state(app.clone()))
+}
+
+/// Who connected is who asks; there is no gateway in front.
+async fn note_peer(mut request: Request) -> Request {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        let ip = ClientIp::new(peer.ip());
+        request.extensions_mut().insert(ip);
+    }
+    request
 }
 
 /// The queues of the process before are gone with it; what it had accepted stands in the job rows.

@@ -61,16 +61,16 @@ impl Aws {
     }
 
     pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
-        self.inner.dynamodb.get_or_init(|| aws_sdk_dynamodb::Client::new(self.sdk()))
+        self.inner.dynamodb.get_or_init(|| aws_sdk_dynamodb::Client::new(self.sdk_config()))
     }
 
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
-        self.inner.sqs.get_or_init(|| aws_sdk_sqs::Client::new(self.sdk()))
+        self.inner.sqs.get_or_init(|| aws_sdk_sqs::Client::new(self.sdk_config()))
     }
 
     pub fn s3(&self) -> &aws_sdk_s3::Client {
         self.inner.s3.get_or_init(|| {
-            let config = aws_sdk_s3::config::Builder::from(self.sdk())
+            let config = aws_sdk_s3::config::Builder::from(self.sdk_config())
                 // Emulators serve buckets by path; host names of buckets do not resolve on loopback.
                 .force_path_style(self.inner.config.endpoint_url.is_some())
                 .build();
@@ -78,7 +78,8 @@ impl Aws {
         })
     }
 
-    fn sdk(&self) -> &SdkConfig {
+    /// Region, credentials, limits and the one HTTP client, for the crates that are home to other services' clients.
+    pub fn sdk_config(&self) -> &SdkConfig {
         self.inner.sdk.get_or_init(|| {
             let config = &self.inner.config;
             let mut sdk = SdkConfig::builder()

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -6,10 +7,10 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 use futures::stream::{self, Stream, TryStreamExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Item;
+use crate::error::{self, Item};
 use crate::tables::Table;
 use crate::{AccessError, Aws, Cached, Cursors, Rao};
 
@@ -29,6 +30,45 @@ pub struct Tables {
     /// In front of every table's name: `holdfast-prod-`.
     prefix: Arc<str>,
     cursors: Cursors,
+}
+
+/// The sort key of one row: of the kind its table has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sort {
+    Number(u64),
+    Text(String),
+}
+
+impl From<u64> for Sort {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Sort {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl Sort {
+    fn of(value: &AttributeValue) -> Option<Self> {
+        match value {
+            AttributeValue::N(number) => number.parse().ok().map(Self::Number),
+            AttributeValue::S(text) => Some(Self::Text(text.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl From<Sort> for AttributeValue {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Number(number) => Self::N(number.to_string()),
+            Sort::Text(text) => Self::S(text),
+        }
+    }
 }
 
 /// Names of the key attributes as DynamoDB itself tells them.
@@ -74,17 +114,25 @@ impl Expression {
         self.value(placeholder, AttributeValue::N(value.to_string()))
     }
 
+    pub fn bool(self, placeholder: &'static str, value: bool) -> Self {
+        self.value(placeholder, AttributeValue::Bool(value))
+    }
+
     pub fn value(mut self, placeholder: &'static str, value: AttributeValue) -> Self {
         self.values.push((placeholder, value));
         self
     }
 
-    fn names(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.names.iter().map(|(placeholder, name)| ((*placeholder).to_owned(), (*name).to_owned()))
+    /// `None` when there are none: DynamoDB refuses an empty map.
+    fn names(&self) -> Option<HashMap<String, String>> {
+        let named = self.names.iter().map(|(placeholder, name)| ((*placeholder).to_owned(), (*name).to_owned()));
+        (!self.names.is_empty()).then(|| named.collect())
     }
 
-    fn values(&self) -> impl Iterator<Item = (String, AttributeValue)> + '_ {
-        self.values.iter().map(|(placeholder, value)| ((*placeholder).to_owned(), value.clone()))
+    /// `None` when there are none.
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        let valued = self.values.iter().map(|(placeholder, value)| ((*placeholder).to_owned(), value.clone()));
+        (!self.values.is_empty()).then(|| valued.collect())
     }
 }
 
@@ -93,6 +141,24 @@ impl Expression {
 pub struct Write {
     table: &'static str,
     item: TransactWriteItem,
+}
+
+/// What came of a transaction.
+#[derive(Clone, Debug)]
+pub enum Transacted {
+    Done,
+    /// Nothing was written.
+    Unmet(Unmet),
+}
+
+/// The first write of a transaction, in the order given, whose condition did not hold.
+#[derive(Clone, Debug)]
+pub struct Unmet {
+    /// Its place among the writes, from 0.
+    pub write: usize,
+    pub table: &'static str,
+    /// What was there; [`Dao::read`] reads it.
+    pub row: Option<Box<Item>>,
 }
 
 /// Database Access Object: one per table, typed.
@@ -124,10 +190,28 @@ impl Tables {
     /// [`AccessError::ConditionFailed`] with the row of the first condition that did not hold,
     /// [`AccessError::Contended`] when another transaction was faster.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<(), AccessError> {
-        let table = writes.first().map_or("", |write| write.table);
+        match self.transact_if(writes).await? {
+            Transacted::Done => Ok(()),
+            Transacted::Unmet(unmet) => Err(AccessError::ConditionFailed { table: unmet.table, row: unmet.row }),
+        }
+    }
+
+    /// [`Tables::transact`] for whoever has to know which condition did not hold.
+    ///
+    /// # Errors
+    /// [`AccessError::Contended`] when another transaction was faster.
+    pub async fn transact_if(&self, writes: Vec<Write>) -> Result<Transacted, AccessError> {
+        let tables: Vec<_> = writes.iter().map(|write| write.table).collect();
         let items = writes.into_iter().map(|write| write.item).collect();
         let sent = self.aws.dynamodb().transact_write_items().set_transact_items(Some(items)).send().await;
-        sent.map(drop).map_err(|error| AccessError::from_transaction(table, error))
+        let Err(error) = sent else { return Ok(Transacted::Done) };
+        match error::unmet(&error) {
+            Some((write, row)) => {
+                let table = tables.get(write).copied().unwrap_or_default();
+                Ok(Transacted::Unmet(Unmet { write, table, row }))
+            }
+            None => Err(AccessError::from_transaction(tables.first().copied().unwrap_or_default(), error)),
+        }
     }
 
     /// Creates every table that is not there; for the local server and for tests. Deployments create theirs from
@@ -156,7 +240,7 @@ impl<T: Row> Dao<T> {
     }
 
     /// The row with this key; `sort` on tables that have a sort key.
-    pub async fn get(&self, pk: &str, sort: Option<u64>) -> Result<Option<T>, AccessError> {
+    pub async fn get(&self, pk: &str, sort: Option<Sort>) -> Result<Option<T>, AccessError> {
         let answer = self
             .client()
             .get_item()
@@ -249,15 +333,15 @@ impl<T: Row> Dao<T> {
         let list = format!("{}/{pk}", T::TABLE.name);
         let start = match cursor {
             Some(cursor) => {
-                let sort: Option<u64> = self.tables.cursors.open(&list, cursor)?;
+                let sort: Option<Sort> = self.tables.cursors.open(&list, cursor)?;
                 Some(Self::key(pk, sort))
             }
             None => None,
         };
         let (items, next) = self.query(pk, start, Some(limit), true).await?;
         let next_cursor = next.map(|key| {
-            let sort = T::TABLE.sort_key.and_then(|name| key.get(name)).and_then(|value| value.as_n().ok());
-            self.tables.cursors.seal(&list, &sort.and_then(|number| number.parse::<u64>().ok()))
+            let sort = T::TABLE.sort_key.and_then(|sort| key.get(sort.name)).and_then(Sort::of);
+            self.tables.cursors.seal(&list, &sort)
         });
         Ok(Page { items: items.into_iter().map(Self::read).collect::<Result<_, _>>()?, next_cursor })
     }
@@ -300,7 +384,7 @@ impl<T: Row> Dao<T> {
     pub async fn update_if(
         &self,
         pk: &str,
-        sort: Option<u64>,
+        sort: Option<Sort>,
         change: Expression,
         condition: &str,
     ) -> Result<T, AccessError> {
@@ -309,8 +393,8 @@ impl<T: Row> Dao<T> {
             .update_item()
             .table_name(self.name())
             .set_key(Some(Self::key(pk, sort)))
-            .set_expression_attribute_names(Some(change.names().collect()))
-            .set_expression_attribute_values(Some(change.values().collect()))
+            .set_expression_attribute_names(change.names())
+            .set_expression_attribute_values(change.values())
             .update_expression(change.text)
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew)
@@ -332,16 +416,14 @@ impl<T: Row> Dao<T> {
     ///
     /// # Errors
     /// [`AccessError::ConditionFailed`]; a row that is not there fails every condition but its own absence.
-    pub async fn delete_if(&self, pk: &str, sort: Option<u64>, condition: Expression) -> Result<(), AccessError> {
-        let names: std::collections::HashMap<_, _> = condition.names().collect();
-        let values: std::collections::HashMap<_, _> = condition.values().collect();
+    pub async fn delete_if(&self, pk: &str, sort: Option<Sort>, condition: Expression) -> Result<(), AccessError> {
         let sent = self
             .client()
             .delete_item()
             .table_name(self.name())
             .set_key(Some(Self::key(pk, sort)))
-            .set_expression_attribute_names((!names.is_empty()).then_some(names))
-            .set_expression_attribute_values((!values.is_empty()).then_some(values))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
             .condition_expression(condition.text)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -383,8 +465,8 @@ impl<T: Row> Dao<T> {
         let mut put = Put::builder().table_name(self.name()).set_item(Some(Self::item(pk, row)?));
         if let Some(condition) = condition {
             put = put
-                .set_expression_attribute_names(Some(condition.names().collect()))
-                .set_expression_attribute_values(Some(condition.values().collect()))
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
                 .condition_expression(condition.text)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         }
@@ -396,15 +478,15 @@ impl<T: Row> Dao<T> {
     pub fn update(
         &self,
         pk: &str,
-        sort: Option<u64>,
+        sort: Option<Sort>,
         change: Expression,
         condition: &str,
     ) -> Result<Write, AccessError> {
         let update = Update::builder()
             .table_name(self.name())
             .set_key(Some(Self::key(pk, sort)))
-            .set_expression_attribute_names(Some(change.names().collect()))
-            .set_expression_attribute_values(Some(change.values().collect()))
+            .set_expression_attribute_names(change.names())
+            .set_expression_attribute_values(change.values())
             .update_expression(change.text)
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -414,13 +496,21 @@ impl<T: Row> Dao<T> {
     }
 
     /// A delete for [`Tables::transact`].
-    pub fn delete(&self, pk: &str, sort: Option<u64>) -> Result<Write, AccessError> {
-        let delete = Delete::builder().table_name(self.name()).set_key(Some(Self::key(pk, sort))).build();
-        let delete = delete.map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+    pub fn delete(&self, pk: &str, sort: Option<Sort>, condition: Option<Expression>) -> Result<Write, AccessError> {
+        let mut delete = Delete::builder().table_name(self.name()).set_key(Some(Self::key(pk, sort)));
+        if let Some(condition) = condition {
+            delete = delete
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
+                .condition_expression(condition.text)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        }
+        let delete = delete.build().map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
         Ok(Write { table: T::TABLE.name, item: TransactWriteItem::builder().delete(delete).build() })
     }
 
-    pub(crate) fn read(item: Item) -> Result<T, AccessError> {
+    /// A row as it comes with a condition that did not hold.
+    pub fn read(item: Item) -> Result<T, AccessError> {
         serde_dynamo::from_item(item).map_err(|e| AccessError::malformed(T::TABLE.name, e))
     }
 
@@ -432,10 +522,10 @@ impl<T: Row> Dao<T> {
         Ok(item)
     }
 
-    fn key(pk: &str, sort: Option<u64>) -> Item {
+    fn key(pk: &str, sort: Option<Sort>) -> Item {
         let mut key = Item::from([(T::TABLE.partition_key.to_owned(), AttributeValue::S(pk.to_owned()))]);
-        if let (Some(name), Some(sort)) = (T::TABLE.sort_key, sort) {
-            key.insert(name.to_owned(), AttributeValue::N(sort.to_string()));
+        if let (Some(key_part), Some(sort)) = (T::TABLE.sort_key, sort) {
+            key.insert(key_part.name.to_owned(), sort.into());
         }
         key
     }

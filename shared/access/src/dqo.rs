@@ -226,7 +226,7 @@ impl<T: Computed> Dqo<T> {
         if newest.as_ref().is_some_and(|found| found.stamped.timestamp.millis() == timestamp) {
             return Ok(newest);
         }
-        let Some(row) = self.parts.dao.get(pk, Some(timestamp)).await? else { return Ok(None) };
+        let Some(row) = self.parts.dao.get(pk, Some(timestamp.into())).await? else { return Ok(None) };
         let stamped = Arc::new(Stamped { timestamp: Timestamp(timestamp), value: self.unpack(row).await? });
         let (Known::Fresh(found) | Known::Stale(found)) = self.judge(stamped, Tier::Table) else { return Ok(None) };
         Ok(Some(found))

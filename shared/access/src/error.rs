@@ -49,6 +49,9 @@ impl AccessError {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
+        if error.code() == Some("TransactionConflictException") {
+            return Self::Contended { table: store };
+        }
         let passing = match &error {
             SdkError::ServiceError(service) => {
                 service.raw().status().as_u16() >= 500 || service.err().code().is_some_and(is_throttling)
@@ -64,12 +67,10 @@ impl AccessError {
         }
     }
 
+    /// Why a transaction failed in which no condition was found unmet.
     pub(crate) fn from_transaction(table: &'static str, error: SdkError<TransactWriteItemsError>) -> Self {
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
             let reasons = cancelled.cancellation_reasons();
-            if let Some(failed) = reasons.iter().find(|r| r.code() == Some("ConditionalCheckFailed")) {
-                return Self::ConditionFailed { table, row: failed.item().cloned().map(Box::new) };
-            }
             if reasons.iter().any(|r| r.code().is_some_and(|code| code == "TransactionConflict" || is_throttling(code)))
             {
                 return Self::Contended { table };
@@ -77,6 +78,16 @@ impl AccessError {
         }
         Self::from_sdk(table, error)
     }
+}
+
+/// The first write of a cancelled transaction whose condition did not hold, by its place, with the row that was there.
+pub(crate) fn unmet(error: &SdkError<TransactWriteItemsError>) -> Option<(usize, Option<Box<Item>>)> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return None;
+    };
+    let mut reasons = cancelled.cancellation_reasons().iter().enumerate();
+    let (write, reason) = reasons.find(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))?;
+    Some((write, reason.item().cloned().map(Box::new)))
 }
 
 fn is_throttling(code: &str) -> bool {

@@ -346,6 +346,25 @@ impl Jobs {
         self.queue.send(spec(name)?, outgoing).await
     }
 
+    /// Starts a job whose doing is all there is to it, and sends its message. One that is under way, or was done within
+    /// the time jobs are remembered, is left as it is.
+    pub async fn enqueue<M: Message>(&self, key: &str, message: &M) -> Result<JobRow, EnqueueError> {
+        let row = match self.start(key, message, 0).await? {
+            Start::Started(row) => row,
+            Start::Existing(row) => return Ok(*row),
+        };
+        if let Err(error) = self.send(&row).await {
+            self.withdraw(&row).await?;
+            return Err(error.into());
+        }
+        Ok(*row)
+    }
+
+    /// Ends such a job. `false`: another worker has taken over.
+    pub async fn complete(&self, claim: &Claim) -> Result<bool, AccessError> {
+        self.finish(claim, self.clock.now(), Vec::new()).await
+    }
+
     /// Takes back a start whose message could not be sent: the job may be started again at once. If the message went
     /// out after all, it finds its job failed and is dropped.
     pub async fn withdraw(&self, row: &JobRow) -> Result<(), AccessError> {
@@ -612,6 +631,15 @@ pub enum Recovered {
 /// A job's row was changed or its message sent, but not both: the sweep will notice.
 #[derive(Debug, thiserror::Error)]
 pub enum GoOnError {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// A job could not be queued; nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
     #[error(transparent)]
     Access(#[from] AccessError),
     #[error(transparent)]

@@ -7,10 +7,12 @@ mod clock;
 mod cursor;
 mod dao;
 mod dqo;
+mod email;
 mod error;
 mod ids;
 mod jobs;
 mod kind;
+pub mod limits;
 pub mod messages;
 mod queue;
 mod rao;
@@ -22,14 +24,17 @@ pub use aws_credential_types::Credentials;
 pub use blobs::{BlobError, BlobStore, FolderBlobs, S3Blobs};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cursor::Cursors;
-pub use dao::{Dao, Expression, KeySchema, Page, Row, Tables, Unique, Write};
+pub use dao::{Dao, Expression, KeySchema, Page, Row, Sort, Tables, Transacted, Unique, Unmet, Write};
 pub use dqo::{Computed, Dqo, Found, Freshness, Lookup, LookupError, Stamped};
+pub use email::{BadEmailAddress, EmailAddress};
 pub use error::AccessError;
 pub use ids::{Ids, RandomIds, SeededIds};
 pub use jobs::{
-    Claim, Claimed, Envelope, GoOnError, JobError, JobPolicy, JobRow, JobState, JobView, Jobs, Recovered, Start,
+    Claim, Claimed, EnqueueError, Envelope, GoOnError, JobError, JobPolicy, JobRow, JobState, JobView, Jobs, Recovered,
+    Start,
 };
 pub use kind::Kind;
+pub use limits::{Decision, Limits, LimitsConfig, Rule, Strictness, TooMany};
 pub use queue::{Delivery, InProcessQueue, Outgoing, Queue, QueueError, SqsQueue};
 pub use rao::{Cached, Hit, Rao, RaoConfig, Tier};
 pub use redis_tier::{BadRedisUrl, RedisTier};

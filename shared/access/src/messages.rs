@@ -40,7 +40,23 @@ pub const REFRESH_CLUSTERS: QueueSpec = QueueSpec {
     dead_letter: Some(&DEAD_LETTERS),
 };
 
-pub const QUEUES: [&QueueSpec; 2] = [&REFRESH_CLUSTERS, &DEAD_LETTERS];
+pub const SEND_MAIL: QueueSpec = QueueSpec {
+    name: "send-mail",
+    fifo: true,
+    visibility: Duration::from_secs(180),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+pub const REMOVE_ACCOUNT: QueueSpec = QueueSpec {
+    name: "remove-account",
+    fifo: true,
+    visibility: Duration::from_secs(360),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+pub const QUEUES: [&QueueSpec; 4] = [&REFRESH_CLUSTERS, &SEND_MAIL, &REMOVE_ACCOUNT, &DEAD_LETTERS];
 
 /// Compute the cluster report of a token with these parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,4 +72,46 @@ pub struct RefreshClusters {
 impl Message for RefreshClusters {
     const KIND: &'static str = "refresh-clusters";
     const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
+}
+
+/// Write to the owner of an account. The address is looked up when the letter is sent: none waits in a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMail {
+    /// What makes this letter one: a second with the same key is not sent.
+    pub key: String,
+    /// The account's id.
+    pub user: String,
+    pub letter: AccountLetter,
+}
+
+/// What an account's owner is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum AccountLetter {
+    Welcome,
+    /// `at` in milliseconds since 1970.
+    PasswordChanged {
+        at: u64,
+    },
+    /// Somebody tried to sign up with the address.
+    AccountExists,
+}
+
+impl Message for SendMail {
+    const KIND: &'static str = "send-mail";
+    const QUEUE: &'static QueueSpec = &SEND_MAIL;
+}
+
+/// Take an account out of every domain, and at last out of the user pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoveAccount {
+    /// The account's id.
+    pub user: String,
+}
+
+impl Message for RemoveAccount {
+    const KIND: &'static str = "remove-account";
+    const QUEUE: &'static QueueSpec = &REMOVE_ACCOUNT;
 }

@@ -6,7 +6,7 @@ use metrics::counter;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ScriptInvocation, Value};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -99,32 +99,50 @@ impl RedisTier {
         let _: Option<Value> = self.ask(redis::cmd("DEL").arg(key)).await;
     }
 
+    /// What a script answers; `None` when Redis cannot be asked. It may have run all the same when the answer was late.
+    pub(crate) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
+        let now = self.may_ask()?;
+        let outcome = match self.connection().await {
+            Some(mut connection) => in_time(script.invoke_async(&mut connection)).await,
+            None => Err(Failed::Unreachable),
+        };
+        self.settle(now, outcome)
+    }
+
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        let now = self.may_ask()?;
+        let outcome = match self.connection().await {
+            Some(mut connection) => in_time(command.query_async(&mut connection)).await,
+            None => Err(Failed::Unreachable),
+        };
+        self.settle(now, outcome)
+    }
+
+    /// Milliseconds on the monotonic clock; `None` while the breaker is open.
+    fn may_ask(&self) -> Option<u64> {
         let now = u64::try_from(self.inner.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         if now < self.inner.closed_until.load(Ordering::Relaxed) {
             counter!("redis.calls", "outcome" => "not_asked").increment(1);
             return None;
         }
-        let outcome = match self.connection().await {
-            Some(mut connection) => match timeout(TIME_LIMIT, command.query_async(&mut connection)).await {
-                Ok(Ok(value)) => Ok(value),
-                // A key of another type says nothing of the server: a miss, and the others are asked on.
-                Ok(Err(error)) if error.code() == Some("WRONGTYPE") => {
-                    counter!("redis.calls", "outcome" => "wrong_type").increment(1);
-                    return None;
-                }
-                Ok(Err(error)) => Err(if error.code() == Some("OOM") { "full" } else { "failed" }),
-                Err(_) => Err("slow"),
-            },
-            None => Err("unreachable"),
-        };
+        Some(now)
+    }
+
+    /// Counts how a call made at `now` ended, and opens the breaker when it was one failure too many.
+    fn settle<T>(&self, now: u64, outcome: Result<T, Failed>) -> Option<T> {
         match outcome {
             Ok(value) => {
                 self.inner.failures.store(0, Ordering::Relaxed);
                 counter!("redis.calls", "outcome" => "ok").increment(1);
                 Some(value)
             }
+            // A key of another type says nothing of the server: a miss, and the others are asked on.
+            Err(why @ Failed::WrongType) => {
+                counter!("redis.calls", "outcome" => why.name()).increment(1);
+                None
+            }
             Err(why) => {
+                let why = why.name();
                 counter!("redis.calls", "outcome" => why).increment(1);
                 if self.inner.failures.fetch_add(1, Ordering::Relaxed) + 1 >= BREAKER_FAILURES {
                     let pause = u64::try_from(BREAKER_PAUSE.as_millis()).unwrap_or(u64::MAX);
@@ -159,6 +177,38 @@ impl RedisTier {
         let connect = async { timeout(CONNECT_LIMIT, connect).await.map_err(drop)?.map_err(drop) };
         self.inner.connection.get_or_try_init(|| connect).await.ok().cloned()
     }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy)]
+enum Failed {
+    Slow,
+    Unreachable,
+    /// Out of memory.
+    Full,
+    WrongType,
+    Other,
+}
+
+impl Failed {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Unreachable => "unreachable",
+            Self::Full => "full",
+            Self::WrongType => "wrong_type",
+            Self::Other => "failed",
+        }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, Failed> {
+    let answer = timeout(TIME_LIMIT, answer).await.map_err(|_| Failed::Slow)?;
+    answer.map_err(|error| match error.code() {
+        Some("OOM") => Failed::Full,
+        Some("WRONGTYPE") => Failed::WrongType,
+        _ => Failed::Other,
+    })
 }
 
 impl ConnectionLike for Connection {

@@ -11,9 +11,41 @@ pub struct Table {
     pub name: &'static str,
     /// Partition key, a string.
     pub partition_key: &'static str,
-    /// Sort key, a number.
-    pub sort_key: Option<&'static str>,
+    /// What tells a partition's rows apart and orders them.
+    pub sort_key: Option<SortKey>,
     pub index: Option<Index>,
+}
+
+/// The second half of a key. Numbers are ordered by value, texts by their UTF-8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    pub name: &'static str,
+    pub kind: SortKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKind {
+    Number,
+    Text,
+}
+
+impl SortKey {
+    pub const fn number(name: &'static str) -> Self {
+        Self { name, kind: SortKind::Number }
+    }
+
+    pub const fn text(name: &'static str) -> Self {
+        Self { name, kind: SortKind::Text }
+    }
+}
+
+impl SortKind {
+    const fn attribute_type(self) -> ScalarAttributeType {
+        match self {
+            Self::Number => ScalarAttributeType::N,
+            Self::Text => ScalarAttributeType::S,
+        }
+    }
 }
 
 /// A global secondary index, sparse: only rows with both attributes are in it.
@@ -38,21 +70,57 @@ pub const JOBS: Table = Table {
 };
 
 /// Cluster reports, one row per refresh.
-pub const REPORTS: Table = Table { name: "reports", partition_key: "report", sort_key: Some("timestamp"), index: None };
+pub const REPORTS: Table =
+    Table { name: "reports", partition_key: "report", sort_key: Some(SortKey::number("timestamp")), index: None };
 
 /// What a token says of itself, one row per refresh.
 pub const METADATA: Table =
-    Table { name: "metadata", partition_key: "token", sort_key: Some("timestamp"), index: None };
+    Table { name: "metadata", partition_key: "token", sort_key: Some(SortKey::number("timestamp")), index: None };
 
 /// Which block ranges of a token's transfers are stored, and where.
 pub const SEGMENTS: Table =
-    Table { name: "segments", partition_key: "token", sort_key: Some("fromBlock"), index: None };
+    Table { name: "segments", partition_key: "token", sort_key: Some(SortKey::number("fromBlock")), index: None };
 
-pub const TABLES: [&Table; 4] = [&JOBS, &REPORTS, &METADATA, &SEGMENTS];
+/// Members: their code, its places, their points. A row with `forgottenAt` is of nobody any more: it keeps a late
+/// repetition from making a member of a deleted account, until it expires.
+pub const USERS: Table = Table { name: "users", partition_key: "user", sort_key: None, index: None };
+
+/// Whose a referral code is. One row per code, by condition.
+pub const REFERRAL_CODES: Table =
+    Table { name: "referralcodes", partition_key: "referralCode", sort_key: None, index: None };
+
+/// Who was invited by whom, one row per invitee.
+pub const REFERRALS: Table =
+    Table { name: "referrals", partition_key: "user", sort_key: Some(SortKey::text("invitedUser")), index: None };
+
+/// Which code a sign-up that is not confirmed yet came with.
+pub const SIGNUPS: Table = Table { name: "signups", partition_key: "user", sort_key: None, index: None };
+
+pub const TABLES: [&Table; 8] = [&JOBS, &REPORTS, &METADATA, &SEGMENTS, &USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS];
+
+/// Accounts of the embedded user pool, by `sub`.
+pub const POOL_USERS: Table = Table { name: "pool-users", partition_key: "user", sort_key: None, index: None };
+
+/// Whose an address is in the embedded user pool. One row per address, by condition.
+pub const POOL_ADDRESSES: Table =
+    Table { name: "pool-addresses", partition_key: "address", sort_key: None, index: None };
+
+/// Codes the embedded user pool has sent, one row per person and purpose.
+pub const POOL_CODES: Table = Table { name: "pool-codes", partition_key: "code", sort_key: None, index: None };
+
+/// Sign-ins at the embedded user pool.
+pub const POOL_SESSIONS: Table = Table { name: "pool-sessions", partition_key: "session", sort_key: None, index: None };
+
+/// Refresh tokens of the embedded user pool, by their hash.
+pub const POOL_REFRESH_TOKENS: Table =
+    Table { name: "pool-refresh-tokens", partition_key: "token", sort_key: None, index: None };
+
+/// The embedded user pool's tables: no template has them, a deployment's accounts are Cognito's.
+pub const POOL_TABLES: [&Table; 5] = [&POOL_USERS, &POOL_ADDRESSES, &POOL_CODES, &POOL_SESSIONS, &POOL_REFRESH_TOKENS];
 
 /// Creates every table that is not there, with its index and expiry; a table another process creates meanwhile is fine.
 pub(crate) async fn create_missing(client: &aws_sdk_dynamodb::Client, prefix: &str) -> Result<(), crate::AccessError> {
-    for table in TABLES {
+    for table in TABLES.into_iter().chain(POOL_TABLES) {
         match table.definition(client, prefix).send().await {
             Ok(_) => {}
             Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => continue,
@@ -81,10 +149,10 @@ impl Table {
             .billing_mode(BillingMode::PayPerRequest)
             .attribute_definitions(attribute(self.partition_key, ScalarAttributeType::S))
             .key_schema(key(self.partition_key, KeyType::Hash));
-        if let Some(name) = self.sort_key {
+        if let Some(sort) = self.sort_key {
             create = create
-                .attribute_definitions(attribute(name, ScalarAttributeType::N))
-                .key_schema(key(name, KeyType::Range));
+                .attribute_definitions(attribute(sort.name, sort.kind.attribute_type()))
+                .key_schema(key(sort.name, KeyType::Range));
         }
         if let Some(index) = &self.index {
             let definition = GlobalSecondaryIndex::builder()

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use access::Kind;
 use axum::extract::{FromRef, FromRequestParts};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 use identity::{Refused, Verifier};
 
@@ -31,16 +31,28 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-        let header = match (values.next(), values.next()) {
-            (None, _) => None,
-            (Some(value), None) => Some(value.to_str().map_err(|_| Refused::Malformed)?),
-            // Two credentials: which one was meant is not ours to guess.
-            (Some(_), Some(_)) => return Err(Refused::Malformed.into()),
-        };
-        let caller = Arc::<Verifier>::from_ref(state).verify(header).await?;
-        Ok(Self(caller))
+        match parts.extensions.get::<Verified>() {
+            Some(Verified(verified)) => verified.clone(),
+            None => verify(&parts.headers, &Arc::<Verifier>::from_ref(state)).await,
+        }
+        .map(Self)
+        .map_err(ApiError::from)
     }
+}
+
+/// What the verifier said to this request, where it was asked before the handler.
+#[derive(Clone)]
+pub(crate) struct Verified(pub(crate) Result<Arc<identity::Caller>, Refused>);
+
+pub(crate) async fn verify(headers: &HeaderMap, verifier: &Verifier) -> Result<Arc<identity::Caller>, Refused> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let header = match (values.next(), values.next()) {
+        (None, _) => None,
+        (Some(value), None) => Some(value.to_str().map_err(|_| Refused::Malformed)?),
+        // Two credentials: which one was meant is not ours to guess.
+        (Some(_), Some(_)) => return Err(Refused::Malformed),
+    };
+    verifier.verify(header).await
 }
 
 impl Fault for Refused {

@@ -1,11 +1,14 @@
 use std::sync::{Arc, OnceLock};
 
+use access::Rule;
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::map_request;
+use axum::middleware::{from_fn_with_state, map_request};
 use http::Method;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use crate::limit::{self, BY_CALLER, By, Counted};
 
 /// One deployed function: its name and what it answers.
 #[derive(Clone)]
@@ -13,6 +16,7 @@ pub struct Endpoint<S> {
     /// The function's name, `<domain>-<verb-noun>`; in metrics and, as `operationId`, in the OpenAPI document.
     pub name: &'static str,
     pub router: OpenApiRouter<S>,
+    counted: Counted,
 }
 
 /// Where a route leaves its endpoint's name for the metrics, which are taken outside of it.
@@ -44,7 +48,19 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
                 operation.operation_id = Some(format!("{name}{suffix}"));
             }
         }
-        Self { name, router }
+        Self { name, router, counted: BY_CALLER }
+    }
+
+    /// Counts its requests by these rules instead of [`access::limits::DEFAULT`] for each caller: against all of them,
+    /// or, where one has no room, against none.
+    pub fn counted(mut self, rules: &'static [(Rule, By)]) -> Self {
+        self.counted = rules;
+        self
+    }
+
+    /// Answers as often as it is asked. For what costs nothing and is asked by machines.
+    pub fn uncounted(self) -> Self {
+        self.counted(&[])
     }
 
     /// What is answered, as (method, path template), by path.
@@ -59,7 +75,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
 
 impl<S: Clone + Send + Sync + 'static> From<Endpoint<S>> for Router<S> {
     fn from(endpoint: Endpoint<S>) -> Self {
-        endpoint.router.into()
+        Self::from(endpoint.router).route_layer(from_fn_with_state(endpoint.counted, limit::count))
     }
 }
 

@@ -135,6 +135,13 @@ impl ApiError {
         self
     }
 
+    /// For a sign-in that failed: 401. Everything that lacks a valid bearer token is 403.
+    pub fn unauthorized(mut self) -> Self {
+        self.0.status = StatusCode::UNAUTHORIZED;
+        self.0.asks_for_bearer = false;
+        self
+    }
+
     pub fn kind(&self) -> Kind {
         self.0.kind
     }

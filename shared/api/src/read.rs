@@ -160,6 +160,15 @@ impl From<LookupError> for ApiError {
     }
 }
 
+impl From<access::EnqueueError> for ApiError {
+    fn from(error: access::EnqueueError) -> Self {
+        match error {
+            access::EnqueueError::Access(source) => source.into(),
+            access::EnqueueError::Queue(source) => LookupError::Queue(source).into(),
+        }
+    }
+}
+
 impl From<access::AccessError> for ApiError {
     fn from(error: access::AccessError) -> Self {
         match error {

@@ -1,12 +1,18 @@
 //! What a handler or a worker holds: the ports of this deployment, and how they are set. No behaviour.
 
+mod pages;
+
 use std::ops::Deref;
 use std::sync::Arc;
 
-use access::{BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Queue, Rao, Tables};
+use access::{BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Limits, Queue, Rao, Strictness, Tables};
 use axum::extract::FromRef;
 use chains::Chains;
-use identity::Verifier;
+use identity::{Denylist, UserPool, Verifier};
+use mail::{Letterhead, Mailer, Name};
+use members::Members;
+
+pub use pages::Pages;
 
 /// Shared by everything in a process; cheap to clone.
 #[derive(Clone)]
@@ -23,16 +29,42 @@ pub struct Parts {
     pub cursors: Cursors,
     pub chains: Chains,
     pub verifier: Arc<Verifier>,
+    pub limits: Limits,
+    pub denylist: Arc<dyn Denylist>,
+    pub users: Arc<dyn UserPool>,
+    pub members: Members,
+    pub mailer: Arc<dyn Mailer>,
     pub settings: Settings,
 }
 
 /// What an operator may set about the domains.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Of this deployment: `prod`, `local`.
     pub environment: String,
     pub reports: Freshness,
     pub metadata: Freshness,
+    pub limits: Strictness,
+    pub pages: Pages,
+    pub letterhead: Letterhead,
+    /// The public keys of the tokens issued here, a JSON Web Key Set; without keys where Cognito issues them.
+    pub keys: Arc<str>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let pages = Pages::default();
+        let product = Name::new("Holdfast").expect("a name with letters");
+        Self {
+            environment: String::new(),
+            reports: Freshness::default(),
+            metadata: Freshness::default(),
+            limits: Strictness::default(),
+            letterhead: pages.letterhead(product),
+            pages,
+            keys: Arc::from(r#"{"keys":[]}"#),
+        }
+    }
 }
 
 impl App {

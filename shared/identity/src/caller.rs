@@ -64,6 +64,9 @@ pub struct Caller {
     /// Exactly as in the allow-list.
     pub issuer: String,
     pub client_id: String,
+    /// Seconds since 1970; none when the token does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_at: Option<u64>,
     /// Seconds since 1970.
     pub expires_at: u64,
     /// The token's own id, by which it can be revoked.
@@ -95,6 +98,7 @@ mod tests {
             groups: vec!["admin".into()],
             issuer: "urn:test".into(),
             client_id: "web".into(),
+            issued_at: Some(3),
             expires_at: 7,
             jti: None,
         }

@@ -50,6 +50,7 @@ pub(crate) fn check(claims: &Members, issuer: &Issuer, now: u64, leeway_seconds:
         groups,
         issuer: issuer.issuer.clone(),
         client_id: client_id.to_owned(),
+        issued_at,
         expires_at,
         jti: jti.map(str::to_owned),
     })

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{
@@ -151,9 +151,25 @@ impl LocalIssuer {
             jti: &uuid(jti, 4),
             username,
         };
+        Ok(self.sign_claims(&claims))
+    }
+
+    /// A token with any claims.
+    pub(crate) fn sign_claims(&self, claims: &impl Serialize) -> String {
         let header = serde_json::json!({ "kid": self.kid, "alg": "RS256" }).to_string();
-        let payload = serde_json::to_vec(&claims).expect("strings and numbers are always JSON");
-        Ok(self.sign(header.as_bytes(), &payload))
+        let payload = serde_json::to_vec(claims).expect("strings and numbers are always JSON");
+        self.sign(header.as_bytes(), &payload)
+    }
+
+    /// A secret that only the holder of the key can know, one for each `purpose`.
+    pub(crate) fn derive_secret(&self, purpose: &str) -> hmac::Key {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        // Signing is deterministic (RFC 8017, 8.2), and nobody ever sees this signature. A token begins otherwise.
+        let message = format!("{LOCAL_ISSUER}:secret:{purpose}");
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &self.random, message.as_bytes(), &mut signature)
+            .expect("an RSA key that was checked when opened signs every message");
+        hmac::Key::new(hmac::HMAC_SHA256, &signature)
     }
 
     /// The compact form of any header and payload.
@@ -209,7 +225,7 @@ fn keep_private(_path: &Path) -> io::Result<()> {
 }
 
 /// Sixteen bytes as a UUID (RFC 9562) of `version`.
-fn uuid(mut bytes: [u8; 16], version: u8) -> String {
+pub(crate) fn uuid(mut bytes: [u8; 16], version: u8) -> String {
     bytes[6] = (bytes[6] & 0x0f) | (version << 4);
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

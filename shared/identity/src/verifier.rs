@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use aws_lc_rs::digest;
 use metrics::counter;
 use quick_cache::sync::Cache;
@@ -11,6 +10,7 @@ use quick_cache::sync::Cache;
 use crate::caller::Caller;
 use crate::claims;
 use crate::compact::Compact;
+use crate::denylist::Denylist;
 use crate::fetch::JwksFetch;
 use crate::issuer::{Issuer, IssuerError};
 use crate::keys::{IssuerKeys, JwksCache};
@@ -21,13 +21,6 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// The time in whole seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// Tokens signed out before they expire. Asked for every token that has a `jti`, also for one verified a moment ago.
-/// What to answer when the list cannot be read is the implementation's decision.
-#[async_trait]
-pub trait Denylist: Send + Sync {
-    async fn is_revoked(&self, jti: &str) -> bool;
-}
 
 /// The times a verifier keeps to, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +130,8 @@ impl Verifier {
             Some(caller) => ("remembered", caller),
             None => ("verified", self.verify_token(token, key).await?),
         };
-        if let (Some(denylist), Some(jti)) = (&self.denylist, &caller.jti)
-            && denylist.is_revoked(jti).await
+        if let Some(denylist) = &self.denylist
+            && denylist.is_revoked(&caller).await
         {
             return Err(Refused::Revoked);
         }

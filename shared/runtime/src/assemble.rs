@@ -1,14 +1,21 @@
 use std::sync::Arc;
 
 use access::{
-    Aws, BadRedisUrl, BlobStore, Clock, Cursors, Ids, JobPolicy, Jobs, Queue, RandomIds, Rao, RaoConfig, RedisTier,
-    S3Blobs, SqsQueue, SystemClock, Tables,
+    Aws, BadRedisUrl, BlobStore, Clock, Cursors, Ids, JobPolicy, Jobs, Limits, LimitsConfig, Queue, RandomIds, Rao,
+    RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
 };
 use app::{App, Parts, Settings};
 use chains::{ChainSpecError, Chains};
-use identity::{HttpJwksFetch, Issuer, IssuerError, Verifier};
+use async_trait::async_trait;
+use identity::{
+    CognitoPool, CognitoPoolConfig, Denylist, EmbeddedPoolError, HttpJwksFetch, Issuer, IssuerError, UserPool, Verifier,
+};
+use mail::{Letter, MailError, Mailer, MessageId, Sender, SesMailer};
+use members::Members;
+
 
 use crate::config::{Config, ConfigError};
+use crate::denylist::SharedDenylist;
 use crate::jwks::CachedJwks;
 
 /// What differs between the ways to run; [`assemble`] adds what does not.
@@ -24,9 +31,14 @@ pub struct Ports {
     pub cursor_secret: Vec<u8>,
     pub chains: Chains,
     pub issuers: Vec<Issuer>,
+    pub users: MakeUsers,
+    pub mailer: Arc<dyn Mailer>,
     pub jobs: JobPolicy,
     pub settings: Settings,
 }
+
+/// Makes the user pool, which may keep its accounts in the application's own tables.
+pub type MakeUsers = Box<dyn FnOnce(&Tables, &Rao) -> Result<Arc<dyn UserPool>, AssembleError> + Send>;
 
 /// Why the parts do not make an application.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +51,50 @@ pub enum AssembleError {
     Redis(#[from] BadRedisUrl),
     #[error("the issuers of bearer tokens: {0}")]
     Issuers(#[from] IssuerError),
+    #[error("the embedded user pool: {0}")]
+    Users(#[from] EmbeddedPoolError),
+}
+
+/// Of a deployment that takes no tokens: whoever calls it is told that the pool does not answer.
+fn no_pool() -> CognitoPoolConfig {
+    CognitoPoolConfig { user_pool_id: String::new(), client_id: String::new() }
+}
+
+/// A deployment without an address to send from.
+struct NoSender;
+
+#[async_trait]
+impl Mailer for NoSender {
+    async fn send(&self, _: &Letter) -> Result<MessageId, MailError> {
+        Err(MailError::Refused { source: "MAIL_FROM is not set: there is no address to send from".into() })
+    }
 }
 
 /// Puts an application together. Connects to nothing.
 pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
-    let Ports { clock, ids, aws, table_prefix, queue, blobs, redis, cursor_secret, chains, issuers, jobs, settings } =
-        ports;
+    let Ports {
+        clock,
+        ids,
+        aws,
+        table_prefix,
+        queue,
+        blobs,
+        redis,
+        cursor_secret,
+        chains,
+        issuers,
+        users,
+        mailer,
+        jobs,
+        settings,
+    } = ports;
     let cursors = Cursors::new(&cursor_secret);
     let tables = Tables::new(aws, &table_prefix, cursors.clone());
     let cache = RaoConfig { environment: settings.environment.clone(), ..RaoConfig::default() };
-    let rao = Rao::new(cache, redis, Arc::clone(&clock), Arc::clone(&ids));
+    let rao = Rao::new(cache, redis.clone(), Arc::clone(&clock), Arc::clone(&ids));
+    let environment = settings.environment.clone();
+    let limits = LimitsConfig { environment, secret: cursor_secret, strictness: settings.limits };
+    let limits = Limits::new(limits, redis, Arc::clone(&clock));
     let jobs = Jobs::open(&tables, &rao, Arc::clone(&queue), Arc::clone(&clock), jobs);
     let seconds = {
         let clock = Arc::clone(&clock);
@@ -56,8 +102,28 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
     };
     let keys = Arc::new(CachedJwks(rao.clone()));
     let verifier = Verifier::new(issuers, Arc::new(HttpJwksFetch::default()), Some(keys), seconds)?;
-    let verifier = Arc::new(verifier);
-    Ok(App::new(Parts { clock, ids, tables, rao, jobs, queue, blobs, cursors, chains, verifier, settings }))
+    let denylist: Arc<dyn Denylist> = Arc::new(SharedDenylist::open(&tables, &rao, Arc::clone(&clock)));
+    let verifier = Arc::new(verifier.with_denylist(Arc::clone(&denylist)));
+    let users = users(&tables, &rao)?;
+    let members = Members::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
+    Ok(App::new(Parts {
+        clock,
+        ids,
+        tables,
+        rao,
+        jobs,
+        queue,
+        blobs,
+        cursors,
+        chains,
+        verifier,
+        limits,
+        denylist,
+        users,
+        members,
+        mailer,
+        settings,
+    }))
 }
 
 /// The application as deployed: AWS behind every port.
@@ -75,7 +141,25 @@ pub fn deployed(config: &Config) -> Result<App, AssembleError> {
             bundled: None,
         }),
     });
+    let pool = config.issuers.first().map(|given| CognitoPoolConfig {
+        user_pool_id: given.issuer.clone(),
+        client_id: given.client_ids.first().cloned().unwrap_or_default(),
+    });
+    let users = Arc::new(CognitoPool::new(aws.clone(), pool.unwrap_or_else(no_pool)));
+    let mailer: Arc<dyn Mailer> = match &config.sender {
+        None => Arc::new(NoSender),
+        Some(address) => {
+            let sender = Sender {
+                address: address.clone(),
+                name: Some(config.settings.letterhead.product.clone()),
+                reply_to: None,
+            };
+            Arc::new(SesMailer::new(aws.clone(), config.settings.letterhead.clone(), sender, None))
+        }
+    };
     assemble(Ports {
+        users: Box::new(move |_, _| Ok(users as Arc<dyn UserPool>)),
+        mailer,
         queue: Arc::new(SqsQueue::new(aws.clone(), &config.aws.queue_url_prefix)),
         blobs: Arc::new(S3Blobs::new(aws.clone(), &config.aws.bucket)),
         aws,

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use access::{AwsConfig, Credentials, Freshness, Roots};
+use access::{AwsConfig, Credentials, EmailAddress, Freshness, Roots, Strictness};
 use api::Edge;
-use app::Settings;
+use app::{Pages, Settings};
 
 /// All that the environment says, read once.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Config {
     /// `name=https://…` and `name=file:…`, separated by blanks. A URL may hold a key.
     pub chains: Secret,
     pub issuers: Vec<IssuerConfig>,
+    /// From whom letters come; none: nothing can be sent.
+    pub sender: Option<EmailAddress>,
     pub aws: AwsSettings,
 }
 
@@ -99,10 +101,23 @@ impl Config {
         let freshness = |name, default| -> Result<Freshness, ConfigError> {
             Ok(Freshness { staleness: seconds(name, default)?, ..Freshness::default() })
         };
+        let pages = match given("FRONT_END_URL") {
+            None => Pages::default(),
+            Some(url) => Pages::new(&url)
+                .map_err(|_| ConfigError::Bad { name: "FRONT_END_URL", expected: "https://…, the front end's address" })?,
+        };
+        let sender = given("MAIL_FROM").map(|address| {
+            let bad = ConfigError::Bad { name: "MAIL_FROM", expected: "an e-mail address" };
+            EmailAddress::new(&address).map_err(|_| bad)
+        });
         let settings = Settings {
+            letterhead: pages.letterhead(Settings::default().letterhead.product),
+            pages,
             environment: given("STAGE").unwrap_or_else(|| "local".to_owned()),
             reports: freshness("REPORT_STALENESS_SECONDS", 21_600)?,
             metadata: freshness("METADATA_STALENESS_SECONDS", 1800)?,
+            limits: Strictness::AsWritten,
+            keys: Settings::default().keys,
         };
         let region = given("AWS_REGION").unwrap_or_else(|| "eu-west-2".to_owned());
         let credentials = Credentials::new(
@@ -138,6 +153,7 @@ impl Config {
             cursor_secret: Secret(required("CURSOR_SECRET", "at least 16 characters, the same for all functions")?),
             chains: Secret(given("CHAINS").unwrap_or_default()),
             issuers,
+            sender: sender.transpose()?,
             aws: AwsSettings {
                 config: AwsConfig { region, endpoint_url: given("AWS_ENDPOINT_URL"), credentials, roots },
                 table_prefix: given("TABLE_PREFIX").unwrap_or_else(|| "holdfast-".to_owned()),

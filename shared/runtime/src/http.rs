@@ -1,9 +1,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::{Endpoint, RequestId, edge};
+use api::{ClientIp, Endpoint, RequestId, edge, limited};
 use app::App;
 use axum::Router;
+use lambda_http::request::RequestContext;
 use lambda_http::{Error, RequestExt};
 use tower::util::MapRequestLayer;
 use tower::{ServiceBuilder, ServiceExt};
@@ -18,13 +19,17 @@ pub fn serve_http(endpoint: Endpoint<App>) -> ExitCode {
         let ids = Arc::clone(&app.ids);
         let clock = Arc::clone(&app.clock);
         let new_id = Arc::new(move || ids.id(clock.now()));
-        let router = edge(Router::from(endpoint), &config.edge, new_id)?.with_state(app);
+        let router = limited(Router::from(endpoint), app.limits.clone(), Arc::clone(&app.verifier));
+        let router = edge(router, &config.edge, new_id)?.with_state(app);
         let service = ServiceBuilder::new()
             .layer(MapRequestLayer::new(|mut request: lambda_http::Request| {
                 // The id under which Lambda itself logs this invocation.
                 if let Some(context) = request.lambda_context_ref() {
                     let id = RequestId::new(context.request_id.as_str());
                     request.extensions_mut().insert(id);
+                }
+                if let Some(ip) = client_ip(&request) {
+                    request.extensions_mut().insert(ip);
                 }
                 request
             }))
@@ -35,6 +40,14 @@ pub fn serve_http(endpoint: Endpoint<App>) -> ExitCode {
             });
         lambda_http::run(service).await
     })
+}
+
+/// Whose connection the gateway took. `x-forwarded-for` is not asked: a caller may write into it.
+fn client_ip(request: &lambda_http::Request) -> Option<ClientIp> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => Some(ClientIp::new(context.http.source_ip.as_ref()?.parse().ok()?)),
+        _ => None,
+    }
 }
 
 /// Reads the environment, sets up logs, and runs until the runtime ends. What goes wrong before is told on the log
@@ -60,5 +73,29 @@ pub(crate) fn run(serve: impl AsyncFnOnce(Config, Telemetry) -> Result<(), Error
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_source_ip(ip: &str) -> lambda_http::Request {
+        let event = include_str!("../../../events/tokens-get-chains/signed-in.json");
+        let source = r#""sourceIp": "198.51.100.7""#;
+        assert!(event.contains(source));
+        let event = event.replace(source, &format!(r#""sourceIp": "{ip}""#));
+        lambda_http::request::from_str(&event).unwrap()
+    }
+
+    #[test]
+    fn the_client_ip_is_the_gateways_and_no_headers() {
+        for ip in ["203.0.113.9", "2001:db8:1:2:3:4:5:6"] {
+            let request = with_source_ip(ip);
+            assert_eq!(request.headers()["x-forwarded-for"], "198.51.100.7");
+            assert_eq!(client_ip(&request), Some(ClientIp::new(ip.parse().unwrap())));
+        }
+        assert_eq!(client_ip(&with_source_ip("nowhere")), None);
+        assert_eq!(client_ip(&lambda_http::Request::default()), None);
     }
 }

@@ -2,11 +2,15 @@
 //! message when it cannot. A handler sees one message; delivered twice, it runs once.
 
 mod batch;
+mod departure;
 mod poll;
 mod run;
+mod trigger;
 mod worker;
 
 pub use batch::process;
+pub use departure::Departure;
 pub use poll::poll;
 pub use run::{Run, RunError};
+pub use trigger::Trigger;
 pub use worker::{Outcome, Ports, Schedule, Worker};

@@ -92,6 +92,14 @@ impl<S: Ports> Run<S> {
         self.ends.saturating_sub(self.state.clock().monotonic())
     }
 
+    /// Ends a job that leaves no result to be read.
+    ///
+    /// # Errors
+    /// [`RunError::Lost`] when another worker has the job now.
+    pub async fn finish(&self) -> Result<(), RunError> {
+        if self.state.jobs().complete(&self.claim).await? { Ok(()) } else { Err(RunError::Lost) }
+    }
+
     /// Tells whoever waits what is being done and how far it is, 0..1.
     ///
     /// # Errors

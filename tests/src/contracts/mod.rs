@@ -2,4 +2,5 @@
 
 mod blobs;
 mod cache;
+mod pool;
 mod queue;

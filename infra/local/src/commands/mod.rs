@@ -1,6 +1,8 @@
 //! The command line's commands. Each returns what went wrong as a [`Failure`] with the process's exit code.
 
+pub mod admin;
 pub mod clusters;
+pub mod mail;
 pub mod serve;
 pub mod token;
 

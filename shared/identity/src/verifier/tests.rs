@@ -8,7 +8,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use async_trait::async_trait;
+
 use super::*;
+use crate::denylist::DenylistError;
 use crate::forge::{self, CLIENT, ISSUER, ManualClock, NOW, Network, NoNetwork, bearer, one, two};
 
 /// The issuer with its keys bundled and no address.
@@ -82,6 +85,7 @@ fn a_valid_token_gives_its_caller() {
             groups: vec!["admin".into()],
             issuer: ISSUER.into(),
             client_id: CLIENT.into(),
+            issued_at: Some(NOW - 100),
             expires_at: NOW + 3500,
             jti: Some("a7cf5d0e-1c1b-4f0e-8a52-3e9d54c6e803".into()),
         }
@@ -617,9 +621,15 @@ struct Revocations {
 
 #[async_trait]
 impl Denylist for Revocations {
-    async fn is_revoked(&self, jti: &str) -> bool {
+    async fn marks(&self, keys: [&str; 2]) -> [Option<u64>; 2] {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.revoked.lock().unwrap().iter().any(|revoked| revoked == jti)
+        let revoked = self.revoked.lock().unwrap();
+        keys.map(|key| revoked.iter().any(|revoked| revoked == key).then_some(1))
+    }
+
+    async fn mark(&self, key: &str, _value: u64, _until: u64) -> Result<(), DenylistError> {
+        self.revoked.lock().unwrap().push(key.to_owned());
+        Ok(())
     }
 }
 
@@ -631,11 +641,28 @@ fn a_token_signed_out_is_refused_at_once_though_remembered() {
     let verify = |token: &str| now_or_panic(verifier.verify(Some(&bearer(token)))).map(|_| ());
 
     assert_eq!(verify(&mine), Ok(()));
-    list.revoked.lock().unwrap().push("a7cf5d0e-1c1b-4f0e-8a52-3e9d54c6e803".into());
+    let caller = now_or_panic(verifier.verify(Some(&bearer(&mine)))).unwrap();
+    now_or_panic(list.revoke_token(&caller)).unwrap();
     assert_eq!(verify(&mine), Err(Refused::Revoked));
     assert_eq!(verify(&mine), Err(Refused::Revoked));
     assert_eq!(verify(&others), Ok(()));
-    assert_eq!(list.asked.load(Ordering::SeqCst), 4);
+    assert_eq!(list.asked.load(Ordering::SeqCst), 5);
+}
+
+#[test]
+fn whoever_signs_out_everywhere_has_no_token_left_from_before() {
+    let list = Arc::new(Revocations::default());
+    let verifier = verifier().with_denylist(list.clone());
+    let token = one().token(|_, _| {});
+    let caller = now_or_panic(verifier.verify(Some(&bearer(&token)))).unwrap();
+    assert_eq!(caller.issued_at, Some(NOW - 100));
+    // This list answers 1 to every key it has: a moment long before the token's.
+    now_or_panic(list.revoke_user(&caller.sub, NOW)).unwrap();
+    assert!(now_or_panic(verifier.verify(Some(&bearer(&token)))).is_ok());
+    let early = one().token(|_, claims| claims["iat"] = json!(1));
+    assert_eq!(now_or_panic(verifier.verify(Some(&bearer(&early)))).err(), Some(Refused::Revoked));
+    let undated = without_claim("iat");
+    assert_eq!(now_or_panic(verifier.verify(Some(&bearer(&undated)))).err(), Some(Refused::Revoked));
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! POST /v1/auth/confirm: the code from the mail makes the account, and its owner a member.
+
+use access::{EmailAddress, Kind};
+use api::{ApiError, Endpoint, Json};
+use app::App;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use identity::{Code, PasswordAttempt, PoolError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use crate::session::{Session, refused, signed_in};
+use crate::membership;
+
+pub fn route() -> Endpoint<App> {
+    Endpoint::new("accounts-confirm-sign-up", routes!(confirm_sign_up))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    #[schema(value_type = String, format = "email", example = "ann@example.org")]
+    email: EmailAddress,
+    #[schema(value_type = String, example = "402816")]
+    code: Code,
+    /// With it the answer is a session.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "password")]
+    password: Option<PasswordAttempt>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Welcome {
+    #[schema(example = "The account is confirmed. Sign in at /v1/auth/signin.")]
+    detail: &'static str,
+}
+
+/// Confirms an account. Asked again after it broke off half-way it does the rest: nobody stays confirmed and no member.
+#[utoipa::path(post, path = "/v1/auth/confirm", tag = "accounts", request_body = Confirmation,
+    responses((status = 200, body = Session, description = "With `password`; without it only a `detail`."),
+        (status = 400, description = "`code_wrong` or `code_expired`: sign up or ask for a code again.")))]
+async fn confirm_sign_up(State(app): State<App>, Json(body): Json<Confirmation>) -> Result<Response, ApiError> {
+    let confirmed = app.users.confirm_sign_up(&body.email, &body.code).await.map_err(refused)?;
+    membership::join(&app, &confirmed.sub).await?;
+    match body.password {
+        Some(password) => {
+            let outcome = app.users.sign_in(&body.email, &password).await.map_err(refused)?;
+            signed_in(&app, outcome).await
+        }
+        // The code did not count: whoever has nothing but a code learns nothing from it.
+        None if confirmed.already => Err(used_before()),
+        None => {
+            let detail = "The account is confirmed. Sign in at /v1/auth/signin.";
+            Ok(axum::Json(Welcome { detail }).into_response())
+        }
+    }
+}
+
+fn used_before() -> ApiError {
+    let (kind, code) = (Kind::Invalid, PoolError::CodeWrong.code());
+    ApiError::new(kind, code, "The code is wrong.")
+}

@@ -1,0 +1,43 @@
+//! DELETE /v1/auth/account: the account and everything of it, in every domain.
+
+use access::messages::RemoveAccount;
+use api::{ApiError, Caller, Endpoint, Json, Queued};
+use app::App;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use identity::{PasswordAttempt, PoolError};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use crate::session::refused;
+
+pub fn route() -> Endpoint<App> {
+    Endpoint::new("accounts-delete-account", routes!(delete_account))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Deletion {
+    #[schema(value_type = String, format = "password")]
+    password: PasswordAttempt,
+}
+
+/// Deletes the caller's account. A worker removes or makes anonymous what every domain keeps of it; sessions end now.
+#[utoipa::path(delete, path = "/v1/auth/account", tag = "accounts", request_body = Deletion,
+    security(("bearer" = [])),
+    responses((status = 202, body = Queued), (status = 401, description = "The password is wrong.")))]
+async fn delete_account(
+    caller: Caller,
+    State(app): State<App>,
+    Json(body): Json<Deletion>,
+) -> Result<Response, ApiError> {
+    let user = app.users.find_by_sub(&caller.sub).await.map_err(refused)?;
+    let user = user.ok_or_else(|| refused(PoolError::WrongCredentials))?;
+    app.users.sign_in(&user.email, &body.password).await.map_err(refused)?;
+    let message = RemoveAccount { user: caller.sub.to_string() };
+    let job = app.jobs.enqueue(caller.sub.as_str(), &message).await?;
+    app.users.sign_out_user(&caller.sub).await.map_err(refused)?;
+    app.denylist.revoke_user(&caller.sub, app.clock.now().seconds()).await?;
+    Ok(Queued::new("Your account and everything of it is being deleted.".to_owned(), job.view).into_response())
+}

@@ -1,0 +1,26 @@
+use access::{JobError, Kind};
+use api::ApiError;
+use app::App;
+use identity::UserId;
+use members::Joined;
+use worker::RunError;
+
+use crate::letters;
+
+/// Makes a confirmed account's rows, if they are not there, and welcomes a new member. Repeated it does nothing.
+pub(crate) async fn join(app: &App, sub: &UserId) -> Result<(), ApiError> {
+    let joined = app.members.join(sub.as_str()).await?;
+    if joined != Joined::Already {
+        tracing::info!(referred = joined == Joined::Referred, "a new member");
+        letters::welcome(app, sub).await;
+    }
+    Ok(())
+}
+
+/// The member's part of an account, when it is deleted.
+pub(crate) async fn leave(app: App, user: String) -> Result<(), RunError> {
+    app.members.forget(&user).await.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a member could not be forgotten");
+        RunError::of(JobError::new(Kind::Unavailable, "internal", "A step of the work failed; it is tried again."))
+    })
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    runtime::serve_sqs(accounts::remove_account::worker(lambdas::departures()))
+}

@@ -1,0 +1,15 @@
+//! Who belongs: members, their referral codes, the places each code has, and the one transaction in which somebody
+//! takes one. Sign-up and referrals both stand on it.
+//!
+//! Nothing is read, changed and written back: each change is one conditional write or one transaction, so that
+//! repeating an operation, after a failure or beside itself, adds nothing. What fails half-way is finished by calling
+//! it again.
+
+mod code;
+mod forget;
+mod members;
+mod rows;
+
+pub use code::{BadReferralCode, ReferralCode};
+pub use members::{Created, Joined, Members, PlacesSet, ReferralUse, Refusal};
+pub use rows::{Member, Referral};
