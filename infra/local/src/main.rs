@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use holdfast::commands::{Failure, clusters, serve, token};
+use holdfast::commands::{Failure, clusters, serve, stack, token};
 use runtime::telemetry::{Format, Metrics, Options, init};
 
 /// A serverless backend for token communities. Without a command it serves the whole API on this machine.
@@ -24,6 +24,8 @@ enum Command {
     Clusters(clusters::Arguments),
     /// Print a bearer token for the local server, and nothing else
     Token(token::Arguments),
+    /// The deployed template and functions on this machine, without Docker: up, test, logs, down
+    Stack(stack::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(arguments) => serve(arguments),
         Command::Clusters(arguments) => clusters::run(&arguments),
+        Command::Stack(arguments) => stack::run(&arguments),
         Command::Token(arguments) => token::run(&arguments).map(|token| println!("{token}")),
     };
     match done {

@@ -2,6 +2,7 @@
 
 pub mod clusters;
 pub mod serve;
+pub mod stack;
 pub mod token;
 
 /// Why a command ended early.
