@@ -9,7 +9,7 @@ async fn health_version_and_documents_are_public() {
     let stage = Stage::enter().await;
     assert_eq!(stage.get_anonymously("/healthcheck").await.expect(200).json()["status"], "ok");
     let version = stage.get_anonymously("/v1/version").await.expect(200).json();
-    assert_eq!(format!("holdfast-{}", version["stage"].as_str().unwrap()), stage.deployment.prefix);
+    assert_eq!(format!("holdfast-{}", version["environment"].as_str().unwrap()), stage.deployment.prefix);
     let document = stage.get_anonymously("/openapi.json").await.expect(200).json();
     assert!(document["paths"].as_object().unwrap().len() >= 8);
     assert!(stage.get_anonymously("/docs/").await.expect(200).text.contains("swagger"));
@@ -22,7 +22,10 @@ async fn bad_input_is_told_where_it_is() {
     assert!(wrong["detail"].as_str().unwrap().contains("address"));
     let request = wrong["requestId"].as_str().unwrap().to_owned();
     assert!(!request.is_empty());
-    stage.get("/v1/tokens/nowhere/0x0000000000000000000000000000000000000001").await.expect_problem(400, "unknown_chain");
+    stage
+        .get("/v1/tokens/nowhere/0x0000000000000000000000000000000000000001")
+        .await
+        .expect_problem(400, "unknown_chain");
     let other = "/v1/tokens/sample/0x0000000000000000000000000000000000000001";
     stage.get(other).await.expect_problem(404, "not_a_token");
 }

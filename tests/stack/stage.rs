@@ -30,7 +30,7 @@ enum Turn {
 static TURN: RwLock<()> = RwLock::const_new(());
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Stage {
     pub(crate) async fn enter() -> Self {

@@ -26,12 +26,16 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
         .ok_or_else(|| Failure::Refused("cargo built no `holdfast` program; expected it of infra/local".into()))
 }
 
-/// Runs the end-to-end tests on a stack of their own.
-pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
+/// Runs the end-to-end tests on a stack of their own, handing each line they print to `each` as well.
+pub(crate) fn test(root: &Path, filter: Option<&str>, mut each: impl FnMut(&str)) -> Result<()> {
     let holdfast = build(root)?.to_string_lossy().into_owned();
     // Roles are enforced: a function that may not do what it does fails here first.
     let mut command = shell::command(root, &holdfast, &["stack", "test", "--no-build", "--enforce-iam"]);
-    shell::run(command.args(filter))
+    let passed = shell::stream(command.args(filter), |line| {
+        println!("{line}");
+        each(line);
+    })?;
+    if passed { Ok(()) } else { Err(Failure::Refused("the end-to-end tests failed; see above".into())) }
 }
 
 /// Names of what is deployed.

@@ -7,7 +7,7 @@ mod serve;
 pub mod commands;
 pub mod stack;
 
+pub use chains::sample_token;
 pub use embedded::{Embedded, EmbeddedError};
 pub use keep::{DataDir, KeepError};
-pub use chains::sample_token;
 pub use serve::{Local, Options, SAMPLE_CHAIN, ServeError, Server, local_app, router};

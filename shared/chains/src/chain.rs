@@ -113,7 +113,8 @@ fn split_commas(text: &str) -> Vec<&str> {
         let rest = &text[at + 1..];
         let begins = rest.is_empty()
             || rest.split_once('=').is_some_and(|(name, url)| {
-                is_name(name) && ["https://", "http://", "file:", "sample:"].iter().any(|scheme| url.starts_with(scheme))
+                is_name(name)
+                    && ["https://", "http://", "file:", "sample:"].iter().any(|scheme| url.starts_with(scheme))
             });
         if begins {
             parts.push(&text[start..at]);
@@ -216,7 +217,10 @@ mod tests {
         let demo = format!("demo=file:{}", path.display());
         let specs = format!("ethereum=https://a.example/x,y base=http://b.example,{demo},sample=sample:\n");
         let chains = Chains::parse(&specs).unwrap();
-        assert_eq!(chains.iter().map(|chain| chain.id.as_str()).collect::<Vec<_>>(), ["ethereum", "base", "demo", "sample"]);
+        assert_eq!(
+            chains.iter().map(|chain| chain.id.as_str()).collect::<Vec<_>>(),
+            ["ethereum", "base", "demo", "sample"]
+        );
         let ethereum = chains.get("ethereum").unwrap();
         assert_eq!((ethereum.chain_id, ethereum.name.as_str()), (Some(1), "Ethereum"));
         assert_eq!(ethereum.native_asset.as_deref(), Some("ETH"));

@@ -89,7 +89,8 @@ fn issuer(given: &IssuerConfig, endpoint_url: Option<&str>) -> Result<Issuer, Is
     let IssuerConfig { issuer, jwks_url, client_ids } = given.clone();
     match Issuer::cognito(&issuer, client_ids.clone()) {
         Ok(pool) => {
-            let emulated = endpoint_url.map(|url| format!("{}/{issuer}/.well-known/jwks.json", url.trim_end_matches('/')));
+            let emulated =
+                endpoint_url.map(|url| format!("{}/{issuer}/.well-known/jwks.json", url.trim_end_matches('/')));
             Ok(Issuer { jwks_url: jwks_url.or(emulated).or(pool.jwks_url), ..pool })
         }
         Err(_) if jwks_url.is_some() => Ok(Issuer { issuer, jwks_url, client_ids, bundled: None }),

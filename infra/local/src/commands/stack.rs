@@ -112,6 +112,8 @@ struct Place {
 #[derive(Debug, clap::Args)]
 struct Keep {
     #[arg(long)]
+    id: String,
+    #[arg(long)]
     folder: PathBuf,
     #[arg(long)]
     port: Option<u16>,
@@ -180,7 +182,9 @@ fn test(arguments: &Test) -> Result<(), Failure> {
     let tested = put_up(&steps, &checkout, &arguments.target, folder.path(), kept.as_ref())
         .and_then(|_| run_tests(&checkout, folder.path(), arguments.filter.as_deref()));
     steps.told("end-to-end tests");
-    if tested.is_err() && let Some(kept) = &kept {
+    if tested.is_err()
+        && let Some(kept) = &kept
+    {
         let log = kept.servers.folder.join("emulator.log");
         let kept_log = checkout.root().join(".holdfast/stack-test.log");
         fs::copy(&log, &kept_log)?;
@@ -242,12 +246,9 @@ fn put_up(
     };
     let mut plan = match kept {
         Some(kept) => Plan::local(&kept.servers, &target.stage, folder),
-        None => Plan {
-            stage: target.stage.clone(),
-            parameters: BTreeMap::new(),
-            servers: None,
-            folder: folder.to_owned(),
-        },
+        None => {
+            Plan { stage: target.stage.clone(), parameters: BTreeMap::new(), servers: None, folder: folder.to_owned() }
+        }
     };
     plan.parameters.extend(target.parameters.iter().cloned());
     let deployment = deploy(checkout, &aws, &plan)?;
@@ -300,7 +301,7 @@ fn kept(arguments: &Keep) -> Result<(), Failure> {
         while_asked: arguments.while_stdin_is_open,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let announced = runtime.block_on(keep(&Checkout::find()?, &wish, |servers| {
+    let announced = runtime.block_on(keep(&Checkout::find()?, &wish, &arguments.id, |servers| {
         let mut out = std::io::stdout().lock();
         // Whoever asked may be gone by now, which is told otherwise.
         let _ = serde_json::to_writer(&mut out, servers).map(|()| out.write_all(b"\n").and_then(|()| out.flush()));

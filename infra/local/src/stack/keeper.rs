@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::leftovers::kill;
-use super::servers::{self, CHAIN_ID, EMULATOR, Emulator, HEALTH, PING, free_port, ready, spawn};
+use super::servers::{self, CHAIN_ID, EMULATOR, Emulator, HEALTH, MARK, PING, free_port, ready, spawn};
 use super::{Checkout, StackError};
 
 /// The running servers, as their keeper announces them.
@@ -57,8 +57,10 @@ impl Kept {
     /// Starts a keeper, which is this program again, and waits until its servers answer.
     pub fn start(wish: &Wish) -> Result<Self, StackError> {
         let program = std::env::current_exe().map_err(StackError::io("finding this program"))?;
+        let id = RandomIds.id(SystemClock::default().now());
         let mut command = Command::new(program);
-        command.args(["stack", "keep", "--region", &wish.region, "--folder"]).arg(&wish.folder);
+        command.args(["stack", "keep", "--id", &id, "--region", &wish.region, "--folder"]).arg(&wish.folder);
+        command.env(MARK, &id);
         if let Some(port) = wish.gateway_port {
             command.args(["--port", &port.to_string()]);
         }
@@ -110,13 +112,19 @@ impl Kept {
 }
 
 /// The keeper itself: starts the servers, announces them on standard output, and stays until it is told to end.
-pub async fn keep(checkout: &Checkout, wish: &Wish, announce: impl FnOnce(&Servers)) -> Result<(), StackError> {
-    let clock = SystemClock::default();
-    let id = RandomIds.id(clock.now());
-    let folder = fs::canonicalize(&wish.folder).map_err(StackError::io(format!("opening {}", wish.folder.display())))?;
-    let kept = run(checkout, wish, &folder, &id, announce).await;
+///
+/// It carries the mark of `id` in its environment, as [`Kept::start`] gave it.
+pub async fn keep(
+    checkout: &Checkout,
+    wish: &Wish,
+    id: &str,
+    announce: impl FnOnce(&Servers),
+) -> Result<(), StackError> {
+    let folder =
+        fs::canonicalize(&wish.folder).map_err(StackError::io(format!("opening {}", wish.folder.display())))?;
+    let kept = run(checkout, wish, &folder, id, announce).await;
     // Whatever the servers started and did not end goes with them.
-    kill(&id);
+    kill(id);
     kept
 }
 

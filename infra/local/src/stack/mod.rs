@@ -91,10 +91,8 @@ impl Deployment {
 
     pub fn write(&self, folder: &Path) -> Result<(), StackError> {
         let path = Self::file(folder);
-        let text = serde_json::to_vec_pretty(self).map_err(|error| StackError::Io {
-            doing: format!("writing {}", path.display()),
-            source: error.into(),
-        })?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| StackError::Io { doing: format!("writing {}", path.display()), source: error.into() })?;
         fs::write(&path, text).map_err(StackError::io(format!("writing {}", path.display())))
     }
 }
