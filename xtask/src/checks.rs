@@ -1,14 +1,15 @@
 //! `cargo xtask test`: every check CI runs, in the order in which they fail fastest.
 
+use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Doing, Failure, Result};
 use crate::shell::{self, Stopwatch};
-use crate::{tidy, venv};
+use crate::{stack, tidy, venv};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Stage {
@@ -20,6 +21,10 @@ pub(crate) enum Stage {
     Tidy,
     /// cargo test --workspace
     Test,
+    /// cfn-lint on template.yaml and infra
+    Lint,
+    /// the end-to-end tests on the deployed template (`holdfast stack test`)
+    Stack,
 }
 
 impl Stage {
@@ -29,6 +34,8 @@ impl Stage {
             Self::Clippy => "clippy",
             Self::Tidy => "tidy",
             Self::Test => "test",
+            Self::Lint => "lint",
+            Self::Stack => "stack",
         }
     }
 }
@@ -37,10 +44,12 @@ impl Stage {
 /// reason and take longer to say so.
 pub(crate) fn run(root: &Path, filter: Option<&str>, only: &[Stage]) -> Result<()> {
     let mut timings = Vec::new();
-    let mut counts = None;
+    let mut counts = Counts::default();
     let mut outcome = Ok(());
-    for stage in [Stage::Fmt, Stage::Clippy, Stage::Tidy, Stage::Test] {
-        if !only.is_empty() && !only.contains(&stage) {
+    for stage in [Stage::Fmt, Stage::Clippy, Stage::Tidy, Stage::Test, Stage::Lint, Stage::Stack] {
+        // Tests of one name are asked for to be quick: a stack takes minutes to come up.
+        let is_meant = filter.is_none() || stage != Stage::Stack;
+        if !(only.contains(&stage) || only.is_empty() && is_meant) {
             continue;
         }
         let watch = Stopwatch::start();
@@ -53,6 +62,8 @@ pub(crate) fn run(root: &Path, filter: Option<&str>, only: &[Stage]) -> Result<(
             )),
             Stage::Tidy => tidy::check(root, false),
             Stage::Test => venv::prepare(root).and_then(|()| test(root, filter, &mut counts)),
+            Stage::Lint => venv::prepare(root).and_then(|()| lint(root)),
+            Stage::Stack => venv::prepare(root).and_then(|()| stack::test(root, filter, |line| counts.add(line))),
         };
         timings.push((stage, watch.elapsed(), outcome.is_ok()));
         if outcome.is_err() {
@@ -61,7 +72,7 @@ pub(crate) fn run(root: &Path, filter: Option<&str>, only: &[Stage]) -> Result<(
     }
     println!();
     timings.iter().for_each(|(stage, took, passed)| println!("{}", summary(*stage, *took, *passed)));
-    if let Some(counts) = counts {
+    if counts != Counts::default() {
         println!("{counts}");
     }
     outcome
@@ -71,20 +82,33 @@ fn summary(stage: Stage, took: Duration, passed: bool) -> String {
     format!("{:<7} {:>6.1} s  {}", stage.name(), took.as_secs_f64(), if passed { "ok" } else { "FAILED" })
 }
 
-/// The tests, all of them even after one fails. `counts` is set also when they fail.
-fn test(root: &Path, filter: Option<&str>, counts: &mut Option<Counts>) -> Result<()> {
+/// The template and the stacks nested in it, as CloudFormation's own schemas want them.
+fn lint(root: &Path) -> Result<()> {
+    let mut templates = vec!["template.yaml".to_owned()];
+    let reading = || "reading infra".to_owned();
+    for entry in fs::read_dir(root.join("infra")).doing(reading)? {
+        let name = entry.doing(reading)?.file_name().to_string_lossy().into_owned();
+        templates.extend(name.ends_with(".yaml").then(|| format!("infra/{name}")));
+    }
+    templates.sort();
+    let program = root.join("target/venv/bin/cfn-lint").to_string_lossy().into_owned();
+    shell::run(&mut shell::command(root, &program, &templates))?;
+    println!("cfn-lint: {} templates, nothing found", templates.len());
+    Ok(())
+}
+
+/// The tests, all of them even after one fails. They are counted also when they fail.
+fn test(root: &Path, filter: Option<&str>, counts: &mut Counts) -> Result<()> {
     let mut command = shell::command(root, "cargo", &["test", "--workspace", "--no-fail-fast"]);
     command.args(filter);
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let mut total = Counts::default();
     let passed = shell::stream(&mut command, |line| {
         println!("{line}");
-        total.add(line);
+        counts.add(line);
     })?;
-    *counts = Some(total);
-    match (passed, total.passed + total.failed) {
+    match (passed, counts.passed + counts.failed) {
         (false, _) => Err(Failure::Refused("`cargo test` failed; see above".into())),
         (true, 0) => Err(Failure::Refused(match filter {
             Some(filter) => format!("no test has `{filter}` in its name"),

@@ -15,10 +15,14 @@ pub(crate) const DOCUMENT: &str = "docs/openapi.json";
 #[derive(Default, Deserialize)]
 pub(crate) struct Inventory {
     pub endpoints: Vec<Endpoint>,
-    /// Names of the functions that take a queue's messages.
-    pub workers: Vec<String>,
-    /// Names of the functions that are called by the clock.
-    pub schedules: Vec<String>,
+    /// The functions that take a queue's messages.
+    pub workers: Vec<Worker>,
+    /// The functions that are called by the clock.
+    pub schedules: Vec<Schedule>,
+    pub queues: Vec<Queue>,
+    pub tables: Vec<Table>,
+    /// The attribute by which rows of any table expire.
+    pub expires_at: String,
     /// The OpenAPI document as it is to be committed, with its last newline.
     pub document: String,
 }
@@ -30,11 +34,52 @@ pub(crate) struct Endpoint {
     pub routes: Vec<(String, String)>,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct Worker {
+    pub name: String,
+    /// Name of the queue.
+    pub queue: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Schedule {
+    pub name: String,
+    pub every_seconds: u64,
+}
+
+/// A queue of `access::messages`.
+#[derive(Deserialize)]
+pub(crate) struct Queue {
+    pub name: String,
+    pub fifo: bool,
+    pub visibility_seconds: u64,
+    pub max_receive_count: u64,
+    /// Name of the queue that takes what this one gives up on.
+    pub dead_letter: Option<String>,
+}
+
+/// A table of `access::tables`: partition keys are strings, sort keys numbers.
+#[derive(Deserialize)]
+pub(crate) struct Table {
+    pub name: String,
+    pub partition_key: String,
+    pub sort_key: Option<String>,
+    pub index: Option<Index>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Index {
+    pub name: String,
+    pub partition_key: String,
+    pub sort_key: String,
+}
+
 impl Inventory {
     /// Names of all functions, endpoints first.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.name.as_str());
-        endpoints.chain(self.workers.iter().chain(&self.schedules).map(String::as_str))
+        let workers = self.workers.iter().map(|worker| worker.name.as_str());
+        endpoints.chain(workers).chain(self.schedules.iter().map(|schedule| schedule.name.as_str()))
     }
 }
 

@@ -8,9 +8,12 @@ mod failure;
 mod inventory;
 mod new_endpoint;
 mod shell;
+mod stack;
+mod template;
 mod tidy;
 mod tree;
 mod venv;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -45,20 +48,13 @@ enum Task {
     /// Make target/venv, the servers that integration tests start (valkey-server, an SQS and S3 emulator)
     Venv,
     /// Build every function for deployment into target/lambda/<function>/bootstrap and list the sizes
-    Build {
-        /// Cargo profile; `ship` is smallest and takes longest
-        #[arg(long, default_value = "release")]
-        profile: String,
-        /// Use plain cargo even where cargo-lambda is installed
-        #[arg(long)]
-        plain: bool,
-    },
+    Build(binaries::Options),
     /// Run the crates' benchmarks, then `bench init`
     Bench {
         #[command(subcommand)]
         which: Option<Bench>,
     },
-    /// Write a new endpoint with its tests, bin and event, and list it in its domain
+    /// Write a new endpoint with its tests, bin, event and part of the template, and list it in its domain
     NewEndpoint(new_endpoint::Request),
     /// Write docs/openapi.json from the code
     Openapi,
@@ -86,7 +82,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { filter, only } => checks::run(&root, filter.as_deref(), &only),
         Task::Tidy { fix } => tidy::check(&root, fix),
         Task::Venv => venv::prepare(&root),
-        Task::Build { profile, plain } => binaries::build(&root, &profile, plain),
+        Task::Build(options) => binaries::build(&root, &options),
         Task::Bench { which: None } => bench::all(&root),
         Task::Bench { which: Some(Bench::Init(options)) } => bench::init(&root, &options),
         Task::NewEndpoint(request) => new_endpoint::write(&root, &request),

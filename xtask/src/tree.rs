@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::failure::{Doing, Result};
 
 /// Folders that hold nothing of the project's own, wherever they stand.
-const SKIPPED: &[&str] = &["target", ".git", ".holdfast", "node_modules"];
+const SKIPPED: &[&str] = &["target", ".git", ".holdfast", ".aws-sam", "node_modules"];
 
 /// Files by their path from the root, with forward slashes.
 #[derive(Default)]

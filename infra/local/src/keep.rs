@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use access::{Ids, RandomIds};
 
-/// The folder in which the local server keeps everything: tables, objects, keys, the sample.
+/// The folder in which the local server keeps everything: tables, objects, keys.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
 
@@ -42,10 +42,6 @@ impl DataDir {
 
     pub fn keys(&self) -> PathBuf {
         self.0.join("keys")
-    }
-
-    pub fn sample(&self) -> PathBuf {
-        self.0.join("sample")
     }
 
     /// The secret that seals cursors, made when first asked for.

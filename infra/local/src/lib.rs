@@ -5,12 +5,12 @@ mod embedded;
 mod keep;
 mod member;
 mod messenger;
-mod sample;
 mod serve;
 
 pub mod commands;
+pub mod stack;
 
+pub use chains::sample_token;
 pub use embedded::{Embedded, EmbeddedError};
 pub use keep::{DataDir, KeepError, Lock};
-pub use sample::{SAMPLE_CHAIN, sample_token};
-pub use serve::{Local, Options, ServeError, Server, local_app, router};
+pub use serve::{Local, Options, SAMPLE_CHAIN, ServeError, Server, local_app, router};

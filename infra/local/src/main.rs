@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use holdfast::commands::{Failure, admin, clusters, mail, serve, token};
+use holdfast::commands::{Failure, admin, clusters, mail, serve, stack, token};
 use runtime::telemetry::{Format, Metrics, Options, init};
 
 /// A serverless backend for token communities. Without a command it serves the whole API on this machine.
@@ -28,6 +28,8 @@ enum Command {
     Mail(mail::Arguments),
     /// Print a bearer token for the local server, and nothing else
     Token(token::Arguments),
+    /// The deployed template and functions on this machine, without Docker: up, test, logs, down
+    Stack(stack::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Clusters(arguments) => clusters::run(&arguments),
         Command::Admin(arguments) => admin::run(&arguments).map(|said| println!("{said}")),
         Command::Mail(arguments) => mail::run(&arguments).map(|said| println!("{said}")),
+        Command::Stack(arguments) => stack::run(&arguments),
         Command::Token(arguments) => token::run(&arguments).map(|token| println!("{token}")),
     };
     match done {

@@ -12,7 +12,7 @@ use app::{App, Settings};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::map_request;
-use chains::{Chain, ChainSpecError, Chains, FileSource, SourceError};
+use chains::{Chain, Chains, SampleSource};
 use identity::{EmbeddedPool, EmbeddedPoolParts, LocalIssuer, LocalIssuerError, PoolPolicy, UserIdError};
 use mail::{FileOutbox, Mailer};
 use runtime::{AssembleError, MakeUsers, Ports, assemble};
@@ -25,8 +25,9 @@ use crate::desk::{self, Desk};
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::keep::{DataDir, KeepError};
 use crate::messenger::Messenger;
-use crate::sample::{self, SAMPLE_CHAIN};
 
+/// The chain that is always there, so that the first request works without a network.
+pub const SAMPLE_CHAIN: &str = "sample";
 /// The client id in the tokens this machine issues.
 pub(crate) const CLIENT_ID: &str = "local";
 /// Workers of each queue that run side by side.
@@ -64,12 +65,6 @@ pub enum ServeError {
     Create(#[source] access::AccessError),
     #[error("the key that signs local bearer tokens")]
     Keys(#[from] LocalIssuerError),
-    #[error("the sample token cannot be written")]
-    Sample(#[source] std::io::Error),
-    #[error("the sample token cannot be read")]
-    SampleSource(#[from] SourceError),
-    #[error(transparent)]
-    Chains(#[from] ChainSpecError),
     #[error("REDIS_URL: {0}")]
     Redis(#[from] BadRedisUrl),
     #[error(transparent)]
@@ -140,7 +135,7 @@ pub async fn local_app_in(options: &Options, lock: File) -> Result<Local, ServeE
         blobs: Arc::new(FolderBlobs::new(options.data.blobs(), Arc::clone(&ids))),
         redis,
         cursor_secret: options.data.cursor_secret()?,
-        chains: chains(options)?,
+        chains: chains(options),
         issuers: vec![issuer.as_issuer(vec![CLIENT_ID.to_owned()])],
         users,
         mailer,
@@ -153,17 +148,16 @@ pub async fn local_app_in(options: &Options, lock: File) -> Result<Local, ServeE
     Ok(Local { app, issuer, outbox, queue, tables, _lock: lock })
 }
 
-fn chains(options: &Options) -> Result<Chains, ServeError> {
-    let file = sample::write(&options.data.sample()).map_err(ServeError::Sample)?;
+fn chains(options: &Options) -> Chains {
     let mut all = vec![Chain {
         id: SAMPLE_CHAIN.to_owned(),
         chain_id: None,
         name: "Sample".to_owned(),
         native_asset: None,
-        source: Arc::new(FileSource::open(file)?),
+        source: Arc::new(SampleSource::new()),
     }];
     all.extend(options.chains.iter().cloned());
-    Ok(Chains::new(all))
+    Chains::new(all)
 }
 
 impl Local {

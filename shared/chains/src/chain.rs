@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{EvmOptions, EvmSource, FileSource, SourceError, TransferSource};
+use crate::{EvmOptions, EvmSource, FileSource, SampleSource, SourceError, TransferSource};
 
 /// A chain whose tokens can be asked for.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub struct Chains(Vec<Chain>);
 /// Why a chain specification is none. Never quotes it: a URL may hold a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainSpecError {
-    #[error("chain {position}: expected `name=https://…` or `name=file:path`")]
+    #[error("chain {position}: expected `name=https://…`, `name=file:path` or `name=sample:`")]
     Form {
         /// Counted from 1.
         position: usize,
@@ -35,7 +35,7 @@ pub enum ChainSpecError {
     Twice { chain: String },
     #[error("chain {chain}: its URL cannot be read")]
     Url { chain: String, source: url::ParseError },
-    #[error("chain {chain}: a URL begins with https://, http:// or file:, not {scheme}:")]
+    #[error("chain {chain}: a URL begins with https://, http://, file: or sample:, not {scheme}:")]
     Scheme { chain: String, scheme: String },
     #[error("chain {chain}")]
     Source { chain: String, source: SourceError },
@@ -98,8 +98,8 @@ impl<'a> IntoIterator for &'a Chains {
 }
 
 impl Chain {
-    /// `name=https://…` (a JSON-RPC node) or `name=file:path` (a CSV file or a directory of such). A known name brings
-    /// chain id, native asset and confirmations with it; any other is fine too.
+    /// `name=https://…` (a JSON-RPC node), `name=file:path` (a CSV file or a directory of such) or `name=sample:` (one
+    /// made-up token). A known name brings chain id, native asset and confirmations with it; any other is fine too.
     pub fn parse(spec: &str) -> Result<Self, ChainSpecError> {
         parse_at(spec, 1)
     }
@@ -113,7 +113,8 @@ fn split_commas(text: &str) -> Vec<&str> {
         let rest = &text[at + 1..];
         let begins = rest.is_empty()
             || rest.split_once('=').is_some_and(|(name, url)| {
-                is_name(name) && ["https://", "http://", "file:"].iter().any(|scheme| url.starts_with(scheme))
+                is_name(name)
+                    && ["https://", "http://", "file:", "sample:"].iter().any(|scheme| url.starts_with(scheme))
             });
         if begins {
             parts.push(&text[start..at]);
@@ -142,6 +143,8 @@ fn parse_at(spec: &str, position: usize) -> Result<Chain, ChainSpecError> {
         let path = path.strip_prefix("//").unwrap_or(path);
         let opened = FileSource::open(path);
         Arc::new(opened.map_err(|source| ChainSpecError::Source { chain: chain.clone(), source })?)
+    } else if url == "sample:" {
+        Arc::new(SampleSource::new())
     } else {
         let url = url::Url::parse(url).map_err(|source| ChainSpecError::Url { chain: chain.clone(), source })?;
         if !matches!(url.scheme(), "https" | "http") {
@@ -211,9 +214,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a,b.csv");
         std::fs::write(&path, "").unwrap();
-        let specs = format!("ethereum=https://a.example/x,y base=http://b.example,demo=file:{}\n", path.display());
+        let demo = format!("demo=file:{}", path.display());
+        let specs = format!("ethereum=https://a.example/x,y base=http://b.example,{demo},sample=sample:\n");
         let chains = Chains::parse(&specs).unwrap();
-        assert_eq!(chains.iter().map(|chain| chain.id.as_str()).collect::<Vec<_>>(), ["ethereum", "base", "demo"]);
+        assert_eq!(
+            chains.iter().map(|chain| chain.id.as_str()).collect::<Vec<_>>(),
+            ["ethereum", "base", "demo", "sample"]
+        );
         let ethereum = chains.get("ethereum").unwrap();
         assert_eq!((ethereum.chain_id, ethereum.name.as_str()), (Some(1), "Ethereum"));
         assert_eq!(ethereum.native_asset.as_deref(), Some("ETH"));
@@ -226,12 +233,13 @@ mod tests {
     #[test]
     fn what_is_no_specification_is_refused_without_quoting_it() {
         for (spec, expected) in [
-            ("https://node.example/secret", "chain 1: expected `name=https://…` or `name=file:path`"),
+            ("https://node.example/secret", "chain 1: expected `name=https://…`, `name=file:path` or `name=sample:`"),
             ("Ethereum=https://x", "chain 1: a name is 1 to 32 lower-case letters, digits and hyphens"),
             ("a=https://x a=https://y", "chain a is given twice"),
             ("a=https://[secret", "chain a: its URL cannot be read"),
-            ("a=wss://node.example/secret", "chain a: a URL begins with https://, http:// or file:, not wss:"),
+            ("a=wss://node.example/secret", "chain a: a URL begins with https://, http://, file: or sample:, not wss:"),
             ("a=file:/nowhere/to/be/found", "chain a"),
+            ("a=sample:other", "chain a: a URL begins with https://, http://, file: or sample:, not sample:"),
         ] {
             let error = Chains::parse(spec).unwrap_err();
             assert_eq!(error.to_string(), expected);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::rows::{CsvOptions, Row, scan};
-use crate::source::whole_blocks;
+use crate::source::{supply, whole_blocks};
 use crate::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
 /// A chain whose transfers lie in CSV files, as [`crate::read_csv`] understands them. Rows may be in any order; files of
@@ -288,18 +288,6 @@ fn read(stamps: &[Stamp], token: Option<Address>, skip_bad_rows: bool) -> Result
     rows.transfers.sort_by_key(|transfer| (transfer.block, transfer.log_index));
     rows.supply = supply(&rows.transfers);
     Ok((overview, rows))
-}
-
-fn supply(transfers: &[Transfer]) -> Option<Amount> {
-    let (mut minted, mut burned) = (Amount::ZERO, Amount::ZERO);
-    for transfer in transfers {
-        match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
-            (true, false) => minted = minted.checked_add(transfer.value)?,
-            (false, true) => burned = burned.checked_add(transfer.value)?,
-            _ => {}
-        }
-    }
-    minted.checked_sub(burned)
 }
 
 #[cfg(test)]

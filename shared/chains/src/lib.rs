@@ -5,6 +5,7 @@ mod evm;
 mod file;
 mod hex;
 mod rows;
+mod sample;
 pub mod segment;
 mod source;
 
@@ -12,6 +13,7 @@ pub use chain::{Chain, ChainSpecError, Chains};
 pub use evm::{EvmOptions, EvmSource};
 pub use file::FileSource;
 pub use rows::{CsvOptions, CsvSummary, read_csv};
+pub use sample::{SampleSource, sample_token};
 pub use source::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
 #[cfg(test)]

@@ -145,6 +145,19 @@ pub(crate) fn whole_blocks(transfers: &[Transfer], max: usize) -> (usize, Option
     (count, transfers.get(count).map(|next| next.block - 1))
 }
 
+/// Minted − burned; `None` where more was burned than minted, or it does not fit.
+pub(crate) fn supply(transfers: &[Transfer]) -> Option<Amount> {
+    let (mut minted, mut burned) = (Amount::ZERO, Amount::ZERO);
+    for transfer in transfers {
+        match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
+            (true, false) => minted = minted.checked_add(transfer.value)?,
+            (false, true) => burned = burned.checked_add(transfer.value)?,
+            _ => {}
+        }
+    }
+    minted.checked_sub(burned)
+}
+
 mod decimal {
     use clusters::Amount;
     use serde::{Deserialize, Deserializer, Serializer, de};

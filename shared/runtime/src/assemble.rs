@@ -14,7 +14,7 @@ use mail::{Letter, MailError, Mailer, MessageId, Sender, SesMailer};
 use members::Members;
 
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, IssuerConfig};
 use crate::denylist::SharedDenylist;
 use crate::jwks::CachedJwks;
 
@@ -132,15 +132,7 @@ pub fn deployed(config: &Config) -> Result<App, AssembleError> {
     let ids: Arc<dyn Ids> = Arc::new(RandomIds);
     let aws = Aws::new(config.aws.config.clone());
     let redis = config.redis_url.as_ref().map(|url| RedisTier::open(&url.0, Arc::clone(&clock))).transpose()?;
-    let issuers = config.issuers.iter().map(|issuer| match &issuer.jwks_url {
-        None => Issuer::cognito(&issuer.issuer, issuer.client_ids.clone()),
-        Some(url) => Ok(Issuer {
-            issuer: issuer.issuer.clone(),
-            jwks_url: Some(url.clone()),
-            client_ids: issuer.client_ids.clone(),
-            bundled: None,
-        }),
-    });
+    let issuers = config.issuers.iter().map(|given| issuer(given, config.aws.config.endpoint_url.as_deref()));
     let pool = config.issuers.first().map(|given| CognitoPoolConfig {
         user_pool_id: given.issuer.clone(),
         client_id: given.client_ids.first().cloned().unwrap_or_default(),
@@ -173,4 +165,46 @@ pub fn deployed(config: &Config) -> Result<App, AssembleError> {
         clock,
         ids,
     })
+}
+
+/// A Cognito pool by its id, with its keys where AWS has them or, of an emulated one, where its API is; or another issuer,
+/// whose keys are where the configuration says.
+fn issuer(given: &IssuerConfig, endpoint_url: Option<&str>) -> Result<Issuer, IssuerError> {
+    let IssuerConfig { issuer, jwks_url, client_ids } = given.clone();
+    match Issuer::cognito(&issuer, client_ids.clone()) {
+        Ok(pool) => {
+            let emulated =
+                endpoint_url.map(|url| format!("{}/{issuer}/.well-known/jwks.json", url.trim_end_matches('/')));
+            Ok(Issuer { jwks_url: jwks_url.or(emulated).or(pool.jwks_url), ..pool })
+        }
+        Err(_) if jwks_url.is_some() => Ok(Issuer { issuer, jwks_url, client_ids, bundled: None }),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuers_keys_are_where_it_or_the_emulator_has_them() {
+        let keys = |issuer_id: &str, jwks_url: Option<&str>, endpoint: Option<&str>| {
+            let given = IssuerConfig {
+                issuer: issuer_id.into(),
+                jwks_url: jwks_url.map(str::to_owned),
+                client_ids: vec!["web".into()],
+            };
+            issuer(&given, endpoint).map(|issuer| (issuer.issuer, issuer.jwks_url.unwrap()))
+        };
+        let pool = "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_a".to_owned();
+        let at = |url: &str| (pool.clone(), url.to_owned());
+        assert_eq!(keys("eu-west-2_a", None, None).unwrap(), at(&format!("{pool}/.well-known/jwks.json")));
+        let emulated = keys("eu-west-2_a", None, Some("http://127.0.0.1:4566/")).unwrap();
+        assert_eq!(emulated, at("http://127.0.0.1:4566/eu-west-2_a/.well-known/jwks.json"));
+        let told = keys("eu-west-2_a", Some("http://127.0.0.1:1/k"), Some("http://127.0.0.1:2")).unwrap();
+        assert_eq!(told, at("http://127.0.0.1:1/k"));
+        let other = keys("https://issuer.example", Some("https://issuer.example/k"), None).unwrap();
+        assert_eq!(other, ("https://issuer.example".to_owned(), "https://issuer.example/k".to_owned()));
+        assert!(keys("https://issuer.example", None, None).is_err());
+    }
 }

@@ -14,7 +14,7 @@ pub struct Config {
     pub redis_url: Option<Secret>,
     /// Seals cursors; the same for all functions of a deployment.
     pub cursor_secret: Secret,
-    /// `name=https://…` and `name=file:…`, separated by blanks. A URL may hold a key.
+    /// `name=https://…`, `name=file:…` and `name=sample:`, separated by blanks. A URL may hold a key.
     pub chains: Secret,
     pub issuers: Vec<IssuerConfig>,
     /// From whom letters come; none: nothing can be sent.

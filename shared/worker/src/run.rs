@@ -166,7 +166,7 @@ impl<S: Ports> Run<S> {
                     Err(RunError::Discard(JobError::new(Kind::Internal, "bad_message", detail)))
                 }
             };
-            run.settle(outcome, delivery.receive_count).await
+            run.settle(outcome, queue, delivery.receive_count).await
         };
         settled.instrument(span).await
     }
@@ -199,7 +199,7 @@ impl<S: Ports> Run<S> {
         }
     }
 
-    async fn settle(&self, outcome: Result<Outcome, RunError>, receive_count: u32) -> Disposition {
+    async fn settle(&self, outcome: Result<Outcome, RunError>, queue: &QueueSpec, receive_count: u32) -> Disposition {
         let (word, settled) = match outcome {
             Ok(Outcome::Done) => ("done", Ok(Disposition::Delete)),
             // The next message is out before this one is deleted: killed in between, both are there and one is void.
@@ -216,7 +216,9 @@ impl<S: Ports> Run<S> {
             }
             Err(RunError::Retry(error)) => {
                 tracing::warn!(code = error.code, receive_count, "the job is tried again");
-                let delay = backoff(&self.state, receive_count);
+                // After the last attempt the message only has to become a dead letter, which nobody should wait for.
+                let is_last = receive_count >= queue.max_receive_count;
+                let delay = if is_last { Duration::ZERO } else { backoff(&self.state, receive_count) };
                 let released = self.state.jobs().release(&self.claim, &error).await;
                 ("retried", released.map(|()| Disposition::KeepFor(delay)).map_err(drop))
             }

@@ -107,7 +107,7 @@ pub(super) fn events_are_real(house: &House) -> Vec<Finding> {
         };
         let name = path.split('/').nth(1).unwrap_or_default();
         let endpoint = house.inventory.endpoints.iter().find(|endpoint| endpoint.name == name);
-        let is_schedule = house.inventory.schedules.iter().any(|schedule| schedule == name);
+        let is_schedule = house.inventory.schedules.iter().any(|schedule| schedule.name == name);
         let wrong = match endpoint {
             Some(endpoint) => wrong_in_request(endpoint, &event),
             None if is_schedule => wrong_in_tick(&event),
@@ -204,7 +204,7 @@ pub(super) fn openapi_is_committed(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Inventory;
+    use crate::inventory::{Inventory, Schedule, Worker};
     use crate::tree::Tree;
 
     const BIN: &str =
@@ -239,11 +239,12 @@ mod tests {
         let endpoint = Endpoint { name: "tokens-get-chains".into(), routes: vec![("GET".into(), "/v1/chains".into())] };
         let inventory = Inventory {
             endpoints: vec![endpoint],
-            workers: vec!["tokens-refresh-clusters".into()],
-            schedules: vec!["tokens-sweep-old".into()],
+            workers: vec![Worker { name: "tokens-refresh-clusters".into(), queue: "refresh-clusters".into() }],
+            schedules: vec![Schedule { name: "tokens-sweep-old".into(), every_seconds: 60 }],
             document: DOCUMENT_TEXT.into(),
+            ..Inventory::default()
         };
-        House { tree: Tree::of(files), inventory }
+        House::new(Tree::of(files), inventory)
     }
 
     fn replaced(path: &'static str, text: &'static str) -> House {
@@ -317,7 +318,7 @@ mod tests {
             .push(Endpoint { name: "tokens-get-others".into(), routes: vec![("GET".into(), "/v1/chains".into())] });
         assert_eq!(paths(&one_function_per_route(&house)), ["functions/lambdas/src/bin/tokens-get-others.rs"]);
         house.inventory.endpoints.pop();
-        house.inventory.workers.push("tokens-get-chains".into());
+        house.inventory.workers.push(Worker { name: "tokens-get-chains".into(), queue: "chains".into() });
         assert_eq!(paths(&one_function_per_route(&house)), [BINS]);
     }
 

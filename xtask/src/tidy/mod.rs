@@ -6,15 +6,19 @@ mod deployed;
 mod docs;
 mod imports;
 mod manifests;
+mod template;
 mod text;
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use template::{environment, functions, permissions, queues, routes, tables};
+
 use crate::failure::{Doing, Failure, Result};
 use crate::inventory::{self, Inventory};
 use crate::shell;
+use crate::template::Templates;
 use crate::tree::Tree;
 
 /// Something that stands against a rule, and what was expected instead.
@@ -50,6 +54,15 @@ struct House {
     tree: Tree,
     /// What `lambdas` says is deployed.
     inventory: Inventory,
+    /// What the template says is deployed.
+    templates: Templates,
+}
+
+impl House {
+    fn new(tree: Tree, inventory: Inventory) -> Self {
+        let templates = Templates::of(&tree);
+        Self { tree, inventory, templates }
+    }
 }
 
 type Rule = fn(&House) -> Vec<Finding>;
@@ -66,6 +79,20 @@ const RULES: &[(&str, Rule)] = &[
     ("one function per route", deployed::one_function_per_route),
     ("events are real events", deployed::events_are_real),
     ("docs/openapi.json is what the code says", deployed::openapi_is_committed),
+    ("template.yaml nests the stacks of infra", template::stacks_are_nested),
+    ("every function is in its domain's stack, with a role of its own", functions::every_function_is_in_its_stack),
+    ("no other function is in a stack", functions::no_other_function_is_in_a_stack),
+    ("functions have time and memory", functions::functions_have_time_and_memory),
+    ("every function has a log group, and logs end", functions::logs_are_kept_and_end),
+    ("every function has an alarm", functions::every_function_has_an_alarm),
+    ("routes lead to their functions", routes::routes_lead_to_their_functions),
+    ("no route leads elsewhere", routes::no_route_leads_elsewhere),
+    ("workers take their queues", queues::workers_take_their_queues),
+    ("queues are as the code says", queues::queues_are_as_the_code_says),
+    ("schedules tick as the code says", queues::schedules_tick_as_the_code_says),
+    ("tables are as the code says", tables::tables_are_as_the_code_says),
+    ("no one may everything", permissions::no_one_may_everything),
+    ("functions get the variables they read", environment::functions_get_what_they_read),
     ("text ends cleanly", text::text_ends_cleanly),
     ("nothing is put off or silenced", text::nothing_is_put_off),
     ("modules have names", text::modules_have_names),
@@ -80,7 +107,7 @@ pub(crate) fn check(root: &Path, fix: bool) -> Result<()> {
     if fix {
         mend(root, &inventory)?;
     }
-    let house = House { tree: Tree::read(root)?, inventory };
+    let house = House::new(Tree::read(root)?, inventory);
     let findings = findings(&house);
     for (rule, finding) in &findings {
         println!("{finding} [{rule}]");
@@ -123,7 +150,7 @@ mod tests {
 
     /// A house with these files from which nothing is deployed.
     pub(super) fn house(files: &[(&str, &str)]) -> House {
-        House { tree: Tree::of(files), inventory: Inventory::default() }
+        House::new(Tree::of(files), Inventory::default())
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod clusters;
 pub mod mail;
 pub mod serve;
+pub mod stack;
 pub mod token;
 
 /// Why a command ended early.

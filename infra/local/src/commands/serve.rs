@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::Edge;
-use chains::Chain;
+use chains::{Chain, sample_token};
 use tokio::signal;
 
 use super::Failure;
 use crate::keep::DataDir;
-use crate::sample::{SAMPLE_CHAIN, sample_token};
-use crate::serve::{Options, Server};
+use crate::serve::{Options, SAMPLE_CHAIN, Server};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {

@@ -1,5 +1,7 @@
 //! `cargo xtask new-endpoint`: everything an endpoint consists of, compiling and answering, for somebody to fill.
 
+mod stack;
+
 use std::fs;
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Doing, Failure, Result};
 use crate::inventory::{self, DOCUMENT, is_function_name};
 use crate::shell;
+use crate::template::{self, capital};
 use crate::tree::Tree;
 
 /// Crates that what is written uses.
@@ -76,7 +79,9 @@ pub(crate) fn write(root: &Path, request: &Request) -> Result<()> {
     let packages = ["fmt", "--package", &request.domain, "--package", "lambdas", "--package", "it"];
     shell::run(&mut shell::command(root, "cargo", &packages))?;
     inventory::write_document(root, &inventory::ask(root)?)?;
+    let (stack, _) = template::place(&format!("{}-{}", request.domain, request.verb_noun.replace('_', "-")));
     println!("\nit compiles and answers; make it answer what it should, then: cargo xtask test {}", request.verb_noun);
+    println!("its role in {stack} may write logs and no more: name the tables, queues and prefixes it comes to use");
     Ok(())
 }
 
@@ -110,6 +115,7 @@ fn plan(tree: &Tree, request: &Request) -> Result<Vec<Edit>> {
         Edit { path: endpoint.bin(), text: endpoint.bin_code() },
         Edit { path: format!("events/{name}/signed-in.json"), text: endpoint.event()? },
     ];
+    edits.extend(stack::edits(tree, name, endpoint.method.upper(), endpoint.path)?);
     edits.extend(endpoint.tests(tree)?);
     Ok(edits)
 }
@@ -395,20 +401,22 @@ fn sentence(name: &str) -> String {
     capital(&name.replace('_', " "))
 }
 
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
-}
-
-/// Adds a line to the first run of lines of its kind (`mod …;` or `pub mod …;`), in its alphabetical place.
+/// Adds a line to the first run of lines of its kind (`mod …;` or `pub mod …;`), in its alphabetical place; below the
+/// file's own documentation when it is the first.
 fn list_module(text: &str, line: &str) -> Option<String> {
     let kind = &line[..line.rfind(' ')? + 1];
     let lines: Vec<_> = text.lines().collect();
-    let first = lines.iter().position(|other| other.starts_with(kind) && other.ends_with(';'))?;
-    let run = lines[first..].iter().take_while(|other| other.starts_with(kind));
-    let at = first + run.take_while(|other| **other < line).count();
+    let is_head = |line: &&&str| line.starts_with("//!") || line.starts_with("#!") || line.is_empty();
+    let (at, added) = match lines.iter().position(|other| other.starts_with(kind) && other.ends_with(';')) {
+        Some(first) => {
+            let run = lines[first..].iter().take_while(|other| other.starts_with(kind));
+            (first + run.take_while(|other| **other < line).count(), vec![line])
+        }
+        None if lines.is_empty() => return None,
+        None => (lines.iter().take_while(is_head).count(), vec![line, ""]),
+    };
     let (before, after) = lines.split_at(at);
-    let all = before.iter().chain([&line]).chain(after).copied();
+    let all = before.iter().chain(&added).chain(after).copied();
     Some(all.collect::<Vec<_>>().join("\n") + "\n")
 }
 
@@ -432,11 +440,14 @@ mod tests {
         pub fn routes() -> Vec<Endpoint<App>> {\n    vec![get_chains::route(), get_zones::route()]\n}\n";
     const MANIFEST: &str = "[package]\nname = \"tokens\"\n[dependencies]\napi.workspace = true\napp.workspace = true\n\
         axum.workspace = true\nserde.workspace = true\nutoipa.workspace = true\nutoipa-axum.workspace = true\n";
+    const STACK: &str = "Parameters: {AlarmTopic: {}, ApiId: {}, LogRetentionDays: {}, Prefix: {}}\n\
+        Conditions: {InVpc: true}\nGlobals: {Function: {}}\nResources:\n  A: {Type: B}\n";
     const FILES: &[(&str, &str)] = &[
         ("docs/openapi.json", r#"{"paths":{"/v1/chains":{"get":{}},"/v1/tokens/{chain}/{address}":{"get":{}}}}"#),
         ("functions/lambdas/src/lib.rs", "[tokens::routes()]\n"),
         ("functions/tokens/Cargo.toml", MANIFEST),
         ("functions/tokens/src/lib.rs", LIBRARY),
+        ("infra/tokens.yaml", STACK),
         ("tests/src/lib.rs", "#![cfg(test)]\n\nmod servers;\nmod world;\n"),
         ("tests/src/world.rs", "pub(crate) async fn get(&self, path: &str) -> Answer {}\n"),
     ];
@@ -461,6 +472,7 @@ mod tests {
                 "functions/tokens/src/lib.rs",
                 "functions/lambdas/src/bin/tokens-get-notes.rs",
                 "events/tokens-get-notes/signed-in.json",
+                "infra/tokens.yaml",
                 "tests/src/lib.rs",
                 "tests/src/tokens.rs",
             ]
@@ -478,9 +490,19 @@ mod tests {
         let tests = text(&edits, "tests/src/tokens.rs");
         assert!(tests.contains("world.ann().get(\"/v1/tokens/ethereum/notes\")"), "{tests}");
         assert!(tests.contains("assert_problem(403, \"token_missing\")"), "{tests}");
+        assert!(text(&edits, "infra/tokens.yaml").contains("RouteKey: GET /v1/tokens/{chain}/notes\n"));
         let event: Value = serde_json::from_str(text(&edits, "events/tokens-get-notes/signed-in.json")).unwrap();
         assert_eq!(event["rawPath"], "/v1/tokens/ethereum/notes");
         assert_eq!(event["pathParameters"], json!({ "chain": "ethereum" }));
+    }
+
+    #[test]
+    fn the_first_endpoint_of_a_domain_is_listed_as_well() {
+        let library = "//! Notes.\n\nuse api::Endpoint;\n\npub fn routes() -> Vec<Endpoint<App>> {\n    vec![]\n}\n";
+        let listed = list_module(library, "pub mod get_all;").and_then(|text| list_route(&text, "get_all"));
+        let expected = library.replace("use api", "pub mod get_all;\n\nuse api").replace("[]", "[get_all::route()]");
+        assert_eq!(listed, Some(expected));
+        assert_eq!(list_module("", "pub mod get_all;"), None);
     }
 
     #[test]
