@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access::messages::REFRESH_CLUSTERS;
-use access::{Queue, Stamped};
+use access::{Queue, Stamped, Strictness};
 use api::Edge;
 use axum::Router;
 use axum::body::Body;
@@ -27,6 +27,7 @@ async fn ask(router: &Router, path: &str, token: &str) -> (StatusCode, usize) {
 async fn prepare(data: &std::path::Path, staleness: Duration) -> (Local, Router, String, String) {
     let mut options = Options::new(DataDir::open(data).expect("a temporary folder"));
     options.settings.reports.staleness = staleness;
+    options.settings.limits = Strictness::Off;
     let local = local_app(&options).await.expect("a new folder");
     let router = holdfast::router(&local.app, &Edge::default()).expect("the default edge");
     let token = local.token("ann").expect("a name");

@@ -2,10 +2,13 @@
 //! adapters of a port keep.
 #![cfg(test)]
 
+mod accounts;
 mod contracts;
 mod endpoints;
 mod jobs;
+mod limits;
 mod local;
+mod members;
 mod read_path;
 mod servers;
 mod tables;

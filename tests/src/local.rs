@@ -1,10 +1,11 @@
 //! The local server: one process, one folder.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use access::JobState;
 use access::messages::RefreshClusters;
+use access::{JobState, Strictness};
 use chains::Chain;
 use holdfast::{DataDir, Options, SAMPLE_CHAIN, Server, local_app, sample_token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +13,13 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// These tests ask more often than a caller may.
+fn unlimited(data: &Path) -> Options {
+    let mut options = Options::new(DataDir::open(data).unwrap());
+    options.settings.limits = Strictness::Off;
+    options
+}
 
 /// As any client would: over a socket.
 async fn get(address: SocketAddr, path: &str, token: &str) -> (u16, String) {
@@ -40,7 +48,7 @@ async fn get_when_ready(address: SocketAddr, path: &str, token: &str) -> String 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_is_analysed_and_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let options = || Options::new(DataDir::open(dir.path()).unwrap());
+    let options = || unlimited(dir.path());
     let path = format!("/v1/tokens/{SAMPLE_CHAIN}/{}/clusters", sample_token());
 
     let server = Server::start(options(), ANYWHERE).await.unwrap();
@@ -61,7 +69,7 @@ async fn the_sample_is_analysed_and_survives_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_job_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let options = || Options::new(DataDir::open(dir.path()).unwrap());
+    let options = || unlimited(dir.path());
     let message =
         RefreshClusters { chain: SAMPLE_CHAIN.into(), address: sample_token().to_string(), top: 1000, hub_degree: 200 };
     let key = format!("{SAMPLE_CHAIN}/{}/top=1000/hub=200", sample_token());
@@ -110,7 +118,7 @@ async fn a_chain_can_be_a_file() {
         hash = "a".repeat(64)
     );
     std::fs::write(&file, rows).unwrap();
-    let mut options = Options::new(DataDir::open(dir.path().join("data")).unwrap());
+    let mut options = unlimited(&dir.path().join("data"));
     options.chains.push(Chain::parse(&format!("mine=file:{}", file.display())).unwrap());
     let server = Server::start(options, ANYWHERE).await.unwrap();
     let bearer = server.local().token("ann").unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use access::messages::{DEAD_LETTERS, QueueSpec, REFRESH_CLUSTERS};
+use access::messages::{DEAD_LETTERS, QUEUES, QueueSpec, REFRESH_CLUSTERS};
 use access::{
     Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing, Queue, QueueError,
     SeededIds, Timestamp,
@@ -19,11 +19,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use chains::{Block, Budget, Chain, Chains, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 use clusters::{Address, Amount, Transfer, sample};
-use holdfast::Embedded;
+use holdfast::{Embedded, Messenger};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use identity::LocalIssuer;
-use runtime::{Ports, assemble};
+use identity::{EmbeddedPool, EmbeddedPoolParts, HashCost, LocalIssuer, PoolPolicy};
+use mail::FileOutbox;
+use runtime::{MakeUsers, Ports, assemble};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) queue: Arc<Flaky>,
     pub(crate) source: Arc<Scripted>,
+    /// Every letter written.
+    pub(crate) outbox: Arc<FileOutbox>,
     pub(crate) token: Address,
     router: Router,
     issuer: Arc<LocalIssuer>,
@@ -68,6 +71,9 @@ impl World {
         let (rows, crowd) = setting.rows.unwrap_or((3000, 300));
         let source = Arc::new(Scripted::of_sample(rows, crowd));
         let issuer = issuer();
+        let letterhead = Settings::default().letterhead;
+        let outbox = FileOutbox::new(dir.path().join("outbox"), letterhead, Arc::clone(&clock) as _, Arc::clone(&ids));
+        let outbox = Arc::new(outbox);
         let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
         let app = assemble(Ports {
             aws: tables.aws(),
@@ -84,8 +90,16 @@ impl World {
                 source: Arc::clone(&source) as _,
             }]),
             issuers: vec![issuer.as_issuer(vec!["tests".into()])],
+            users: users(&issuer, &clock, &ids, &outbox),
+            mailer: Arc::clone(&outbox) as _,
             jobs: setting.jobs.unwrap_or_default(),
-            settings: Settings { environment: "test".into(), reports: freshness, metadata: freshness },
+            settings: Settings {
+                environment: "test".into(),
+                reports: freshness,
+                metadata: freshness,
+                keys: issuer.jwks().into(),
+                ..Settings::default()
+            },
             clock: Arc::clone(&clock) as _,
             ids,
         })
@@ -94,7 +108,7 @@ impl World {
         let router = holdfast::router(&app, &Edge::default()).unwrap();
         let token = source.token;
         let drained = AtomicBool::new(true);
-        Self { app, clock, queue, source, token, router, issuer, tables: Some(tables), dir, drained }
+        Self { app, clock, queue, source, outbox, token, router, issuer, tables: Some(tables), dir, drained }
     }
 
     /// A second process of the same deployment: its own caches over the same tables and queues.
@@ -110,8 +124,15 @@ impl World {
             cursor_secret: b"a secret of tests".to_vec(),
             chains: self.app.chains.clone(),
             issuers: vec![self.issuer.as_issuer(vec!["tests".into()])],
+            users: users(&self.issuer, &self.clock, &ids, &self.outbox),
+            mailer: Arc::clone(&self.outbox) as _,
             jobs: *self.app.jobs.policy(),
-            settings: Settings { environment: "test".into(), reports: freshness, metadata: freshness },
+            settings: Settings {
+                environment: "test".into(),
+                reports: freshness,
+                metadata: freshness,
+                ..Settings::default()
+            },
             clock: Arc::clone(&self.clock) as _,
             ids,
         });
@@ -131,6 +152,11 @@ impl World {
         Person { router: self.router.clone(), token: None }
     }
 
+    /// Whoever has this bearer token.
+    pub(crate) fn bearer(&self, token: &str) -> Person {
+        Person { router: self.router.clone(), token: Some(token.to_owned()) }
+    }
+
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/v1/tokens/{CHAIN}/{}{rest}", self.token)
     }
@@ -145,17 +171,35 @@ impl World {
         self.queue.inner.receive(queue, 1, Duration::ZERO).await.unwrap().pop()
     }
 
-    /// Lets the worker of this queue take one message, as Lambda would. `true` when it is done with.
+    /// Lets the worker of clusters take one message, as Lambda would. `true` when it is done with.
     pub(crate) async fn work_on(&self, delivery: Delivery, limit: Duration) -> bool {
+        self.hand(&REFRESH_CLUSTERS, delivery, limit).await
+    }
+
+    /// The same with any queue's worker.
+    pub(crate) async fn handle(&self, queue: &'static QueueSpec, delivery: Delivery) -> bool {
+        self.hand(queue, delivery, Duration::from_secs(30)).await
+    }
+
+    async fn hand(&self, queue: &'static QueueSpec, delivery: Delivery, limit: Duration) -> bool {
         let (receipt, id) = (delivery.receipt.clone(), delivery.message_id.clone());
         let workers = lambdas::workers();
-        let worker = workers.iter().find(|worker| worker.queue == &REFRESH_CLUSTERS).unwrap();
+        let worker = workers.iter().find(|worker| worker.queue == queue).unwrap();
         let failed = worker::process(worker, &self.app, vec![delivery], limit).await;
         let done = !failed.contains(&id);
         if done {
-            self.queue.inner.delete(&REFRESH_CLUSTERS, &receipt).await.unwrap();
+            self.queue.inner.delete(queue, &receipt).await.unwrap();
         }
         done
+    }
+
+    /// Lets every worker take what there is, until there is nothing.
+    pub(crate) async fn work_all(&self) {
+        for queue in QUEUES {
+            while let Some(delivery) = self.receive(queue).await {
+                assert!(self.handle(queue, delivery).await, "{} comes back", queue.name);
+            }
+        }
     }
 
     /// Takes messages until there are none; returns how many were handled.
@@ -218,6 +262,23 @@ fn issuer() -> Arc<LocalIssuer> {
     Arc::clone(&ISSUER.1)
 }
 
+/// The embedded user pool, with hashes that cost little, whose codes go to the outbox.
+fn users(
+    issuer: &Arc<LocalIssuer>,
+    clock: &Arc<ManualClock>,
+    ids: &Arc<dyn Ids>,
+    outbox: &Arc<FileOutbox>,
+) -> MakeUsers {
+    let (issuer, ids, clock) = (Arc::clone(issuer), Arc::clone(ids), Arc::clone(clock));
+    let messenger = Arc::new(Messenger { mailer: Arc::clone(outbox) as _, pages: Settings::default().pages });
+    Box::new(move |tables, rao| {
+        let policy = PoolPolicy { hash: HashCost { memory_kib: 8, passes: 1, lanes: 1 }, ..PoolPolicy::default() };
+        let (tables, rao, client_id) = (tables.clone(), rao.clone(), "tests".to_owned());
+        let parts = EmbeddedPoolParts { tables, rao, issuer, messenger, clock, ids, client_id, policy };
+        Ok(Arc::new(EmbeddedPool::new(parts)?))
+    })
+}
+
 /// Somebody who asks.
 #[derive(Clone)]
 pub(crate) struct Person {
@@ -237,11 +298,22 @@ impl Person {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let mut request = Request::get(path);
+        self.send(Request::get(path), Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Request::post(path).header("content-type", "application/json"), body.to_string().into()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
+        self.send(Request::delete(path).header("content-type", "application/json"), body.to_string().into()).await
+    }
+
+    async fn send(&self, mut request: http::request::Builder, body: Body) -> Answer {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }

@@ -76,7 +76,8 @@ impl Stage {
             }
             let waited = clock.monotonic() - started;
             assert!(waited < PATIENCE, "{path}: not {what} after {waited:?}, but {answer:?}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            // A caller has two requests a second.
+            tokio::time::sleep(Duration::from_millis(600)).await;
         }
     }
 

@@ -2,7 +2,7 @@
 //! Prints what is deployed, as JSON, for `cargo xtask`. An example, so that xtask itself need not link the product.
 
 use access::messages::{QUEUES, QueueSpec};
-use access::tables::{EXPIRES_AT, TABLES, Table};
+use access::tables::{EXPIRES_AT, SortKey, SortKind, TABLES, Table};
 use serde_json::{Value, json};
 
 fn main() -> serde_json::Result<()> {
@@ -15,10 +15,13 @@ fn main() -> serde_json::Result<()> {
     let schedules = lambdas::schedules();
     let schedules =
         schedules.iter().map(|schedule| json!({ "name": schedule.name, "every_seconds": schedule.every.as_secs() }));
+    let triggers = lambdas::triggers();
+    let triggers = triggers.iter().map(|trigger| json!({ "name": trigger.name }));
     let inventory = json!({
         "endpoints": endpoints.collect::<Vec<Value>>(),
         "workers": workers.collect::<Vec<_>>(),
         "schedules": schedules.collect::<Vec<_>>(),
+        "triggers": triggers.collect::<Vec<_>>(),
         "queues": QUEUES.map(queue),
         "tables": TABLES.map(table),
         "expires_at": EXPIRES_AT,
@@ -46,7 +49,15 @@ fn table(table: &Table) -> Value {
     json!({
         "name": table.name,
         "partition_key": table.partition_key,
-        "sort_key": table.sort_key,
+        "sort_key": table.sort_key.map(sort_key),
         "index": index,
     })
+}
+
+fn sort_key(key: SortKey) -> Value {
+    let attribute_type = match key.kind {
+        SortKind::Number => "N",
+        SortKind::Text => "S",
+    };
+    json!({ "name": key.name, "attribute_type": attribute_type })
 }

@@ -19,6 +19,8 @@ pub(crate) struct Inventory {
     pub workers: Vec<Worker>,
     /// The functions that are called by the clock.
     pub schedules: Vec<Schedule>,
+    /// The functions that another AWS service calls in the middle of its own work.
+    pub triggers: Vec<Trigger>,
     pub queues: Vec<Queue>,
     pub tables: Vec<Table>,
     /// The attribute by which rows of any table expire.
@@ -47,6 +49,11 @@ pub(crate) struct Schedule {
     pub every_seconds: u64,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct Trigger {
+    pub name: String,
+}
+
 /// A queue of `access::messages`.
 #[derive(Deserialize)]
 pub(crate) struct Queue {
@@ -58,15 +65,23 @@ pub(crate) struct Queue {
     pub dead_letter: Option<String>,
 }
 
-/// A table of `access::tables`: partition keys are strings, sort keys numbers.
+/// A table of `access::tables`. Partition keys are strings.
 #[derive(Deserialize)]
 pub(crate) struct Table {
     pub name: String,
     pub partition_key: String,
-    pub sort_key: Option<String>,
+    pub sort_key: Option<SortKey>,
     pub index: Option<Index>,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct SortKey {
+    pub name: String,
+    /// `N` or `S`, as DynamoDB says it.
+    pub attribute_type: String,
+}
+
+/// Its sort key is a number.
 #[derive(Deserialize)]
 pub(crate) struct Index {
     pub name: String,
@@ -79,7 +94,9 @@ impl Inventory {
     pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.name.as_str());
         let workers = self.workers.iter().map(|worker| worker.name.as_str());
-        endpoints.chain(workers).chain(self.schedules.iter().map(|schedule| schedule.name.as_str()))
+        let schedules = self.schedules.iter().map(|schedule| schedule.name.as_str());
+        let triggers = self.triggers.iter().map(|trigger| trigger.name.as_str());
+        endpoints.chain(workers).chain(schedules).chain(triggers)
     }
 }
 

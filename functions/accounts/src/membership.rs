@@ -1,4 +1,3 @@
-use access::{JobError, Kind};
 use api::ApiError;
 use app::App;
 use identity::UserId;
@@ -19,8 +18,5 @@ pub(crate) async fn join(app: &App, sub: &UserId) -> Result<(), ApiError> {
 
 /// The member's part of an account, when it is deleted.
 pub(crate) async fn leave(app: App, user: String) -> Result<(), RunError> {
-    app.members.forget(&user).await.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a member could not be forgotten");
-        RunError::of(JobError::new(Kind::Unavailable, "internal", "A step of the work failed; it is tried again."))
-    })
+    Ok(app.members.forget(&user).await?)
 }

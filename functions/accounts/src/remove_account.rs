@@ -16,9 +16,8 @@ async fn remove(
     run: Run<App>,
     departures: Vec<Departure<App>>,
 ) -> Result<Outcome, RunError> {
-    let user: UserId = message.user.parse().map_err(|_| {
-        RunError::Discard(JobError::new(Kind::Invalid, "bad_user", "This is no account's id."))
-    })?;
+    let user = UserId::new(&message.user)
+        .map_err(|_| RunError::Discard(JobError::new(Kind::Invalid, "bad_user", "This is no account's id.")))?;
     let steps = f64::from(u32::try_from(departures.len()).unwrap_or(u32::MAX)) + 1.0;
     let mut done = 0.0;
     for departure in &departures {

@@ -1,4 +1,5 @@
-use access::{Dao, LETTERS, Row, Table, Unique};
+use access::tables::{LETTERS, Table};
+use access::{Dao, Row, Unique};
 use app::App;
 use serde::{Deserialize, Serialize};
 

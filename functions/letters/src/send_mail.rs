@@ -6,7 +6,7 @@ use access::messages::{AccountLetter, SendMail};
 use access::{AccessError, Expression, JobError, Kind, Timestamp};
 use app::App;
 use identity::{PoolUser, UserId};
-use mail::{AccountExists, Content, Letter, MailError, MessageId, PasswordChanged, Welcome};
+use mail::{AccountExists, Content, InviteCode, Letter, MailError, MessageId, PasswordChanged, Welcome};
 use worker::{Outcome, Run, RunError, Worker};
 
 use crate::outgoing::{Outgoing, outgoing};
@@ -19,7 +19,7 @@ pub fn worker() -> Worker<App> {
 const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
 
 async fn send_mail(app: App, message: SendMail, run: Run<App>) -> Result<Outcome, RunError> {
-    let user: UserId = message.user.parse().map_err(|_| discarded("bad_user", "This is no account's id."))?;
+    let user = UserId::new(&message.user).map_err(|_| discarded("bad_user", "This is no account's id."))?;
     // Whoever has left is not written to.
     if let Some(user) = app.users.find_by_sub(&user).await.map_err(|error| failed(&error, error.kind()))?
         && claim(&app, &message.key).await?
@@ -80,10 +80,10 @@ async fn content(app: &App, letter: &AccountLetter, user: &PoolUser) -> Result<C
             AccountExists { sign_in: pages.to("sign-in"), reset: pages.to("forgot-password") }.into()
         }
         AccountLetter::Welcome => {
-            let member = app.members.find(user.sub.as_str()).await.map_err(|error| failed(&error, error.kind()))?;
+            let member = app.members.find(user.sub.as_str()).await?;
             let member = member.ok_or_else(|| discarded("no_member", "This account is no member."))?;
-            let code = member.referral_code.to_string();
-            let invite_code = code.parse().map_err(|_| discarded("bad_code", "The member's code is none."))?;
+            let invite_code = InviteCode::new(&member.referral_code.to_string())
+                .map_err(|_| discarded("bad_code", "The member's code is none."))?;
             Welcome { invite_code, places: member.total_referrals, page: pages.to("") }.into()
         }
     })

@@ -13,4 +13,5 @@ pub mod stack;
 pub use chains::sample_token;
 pub use embedded::{Embedded, EmbeddedError};
 pub use keep::{DataDir, KeepError, Lock};
+pub use messenger::Messenger;
 pub use serve::{Local, Options, SAMPLE_CHAIN, ServeError, Server, local_app, router};

@@ -16,7 +16,7 @@ pub(crate) enum NewMemberError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     #[error(transparent)]
-    Members(#[from] members::MemberError),
+    Members(#[from] access::AccessError),
 }
 
 /// An account that is confirmed, and its member's rows. For an address that has an account already the password stays
@@ -28,10 +28,12 @@ pub(crate) async fn create(app: &App, email: &EmailAddress, password: Password) 
         Err(PoolError::UserExists) => app.users.find(email).await?.ok_or(PoolError::UnknownUser)?.sub,
         Err(error) => return Err(error.into()),
     };
-    let member = app.members.create_user(sub.as_str()).await?;
+    app.members.create_user(sub.as_str()).await?;
+    // An account that was deleted has no rows, and gets none back.
+    let member = app.members.find(sub.as_str()).await?.ok_or(PoolError::UnknownUser)?;
     Ok(NewMember {
         user: sub.to_string(),
         referral_code: member.referral_code.to_string(),
-        places: member.total_referrals - member.referrals_used.min(member.total_referrals),
+        places: member.referrals_remaining(),
     })
 }

@@ -7,9 +7,9 @@ use identity::{Code, CodePurpose, DeliveryFailed, PoolMessenger, PoolPolicy};
 use mail::{ConfirmCode, Content, Letter, Mailer, ResetPassword};
 
 /// Sends the embedded pool's codes as Cognito's trigger words them.
-pub(crate) struct Messenger {
-    pub(crate) mailer: Arc<dyn Mailer>,
-    pub(crate) pages: Pages,
+pub struct Messenger {
+    pub mailer: Arc<dyn Mailer>,
+    pub pages: Pages,
 }
 
 #[async_trait]

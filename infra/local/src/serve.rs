@@ -94,7 +94,7 @@ pub async fn local_app(options: &Options) -> Result<Local, ServeError> {
 }
 
 /// The same, for whoever holds the folder already.
-pub async fn local_app_in(options: &Options, lock: File) -> Result<Local, ServeError> {
+pub(crate) async fn local_app_in(options: &Options, lock: File) -> Result<Local, ServeError> {
     let tables = Embedded::open(&options.data.tables()).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds);

@@ -38,3 +38,4 @@ pub use limits::{Decision, Limits, LimitsConfig, Rule, Strictness, TooMany};
 pub use queue::{Delivery, InProcessQueue, Outgoing, Queue, QueueError, SqsQueue};
 pub use rao::{Cached, Hit, Rao, RaoConfig, Tier};
 pub use redis_tier::{BadRedisUrl, RedisTier};
+pub use tables::{LETTERS, SIGN_OUTS, Table};

@@ -129,7 +129,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
         for i, key in ipairs(KEYS) do
             local interval, tolerance = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
             local arrival = after[key] or tonumber(redis.call('GET', key) or '') or now
-            before[i] = math.max(arrival, now)
+            before[i] = arrival > now and arrival or now
             after[key] = before[i] + interval
             refused = refused or after[key] - now > tolerance
         end

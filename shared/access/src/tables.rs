@@ -96,7 +96,24 @@ pub const REFERRALS: Table =
 /// Which code a sign-up that is not confirmed yet came with.
 pub const SIGNUPS: Table = Table { name: "signups", partition_key: "user", sort_key: None, index: None };
 
-pub const TABLES: [&Table; 8] = [&JOBS, &REPORTS, &METADATA, &SEGMENTS, &USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS];
+/// Which tokens were signed out before they ended, by token and by account, until they end.
+pub const SIGN_OUTS: Table = Table { name: "signouts", partition_key: "mark", sort_key: None, index: None };
+
+/// Letters somebody has set out to send, one row per letter.
+pub const LETTERS: Table = Table { name: "letters", partition_key: "letter", sort_key: None, index: None };
+
+pub const TABLES: [&Table; 10] = [
+    &JOBS,
+    &REPORTS,
+    &METADATA,
+    &SEGMENTS,
+    &USERS,
+    &REFERRAL_CODES,
+    &REFERRALS,
+    &SIGNUPS,
+    &SIGN_OUTS,
+    &LETTERS,
+];
 
 /// Accounts of the embedded user pool, by `sub`.
 pub const POOL_USERS: Table = Table { name: "pool-users", partition_key: "user", sort_key: None, index: None };

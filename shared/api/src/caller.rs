@@ -65,6 +65,16 @@ impl Fault for Refused {
     }
 }
 
+impl Fault for identity::DenylistError {
+    fn kind(&self) -> Kind {
+        Kind::Unavailable
+    }
+
+    fn code(&self) -> &'static str {
+        "sign_out_unavailable"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{AccessError, Cached, Clock, Dao, Expression, Rao, Row, SIGN_OUTS, Table, Tables, Unique};
+use access::tables::{SIGN_OUTS, Table};
+use access::{AccessError, Cached, Clock, Dao, Expression, Rao, Row, Tables, Unique};
 use async_trait::async_trait;
 use identity::{Denylist, DenylistError};
 use serde::{Deserialize, Serialize};

@@ -2,5 +2,6 @@
 
 mod blobs;
 mod cache;
+mod limits;
 mod pool;
 mod queue;

@@ -81,7 +81,9 @@ pub(crate) fn write(root: &Path, request: &Request) -> Result<()> {
     inventory::write_document(root, &inventory::ask(root)?)?;
     let (stack, _) = template::place(&format!("{}-{}", request.domain, request.verb_noun.replace('_', "-")));
     println!("\nit compiles and answers; make it answer what it should, then: cargo xtask test {}", request.verb_noun);
-    println!("its role in {stack} may write logs and no more: name the tables, queues and prefixes it comes to use");
+    println!(
+        "its role in {stack} may write logs and read sign-outs: name the tables, queues and prefixes it comes to use"
+    );
     Ok(())
 }
 

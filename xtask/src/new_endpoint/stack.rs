@@ -6,8 +6,8 @@ use crate::template::{FUNCTION, NESTED, ROOT, Resource, Template, Templates, cap
 use crate::tree::Tree;
 use crate::yaml;
 
-/// Function, role, log group, alarm, integration, route and permission. The role may write logs; what else it needs
-/// follows from what its handler comes to do.
+/// Function, role, log group, alarm, integration, route and permission. The role may write logs and see who has signed
+/// out; what else it needs follows from what its handler comes to do.
 const ENTRY: &str = include_str!("entry.yaml");
 
 /// The stack whose head and parameters a new domain's stack takes over: its functions need what all need.
@@ -86,7 +86,7 @@ fn can_hold(template: &Template) -> Result<()> {
 fn line_for(template: &Template, text: &str, id: &str) -> usize {
     let resources: Vec<_> = template.resources().collect();
     let is_endpoint = |resource: &&Resource<'_>| {
-        resource.kind == FUNCTION && template.resource(&format!("{}Permission", resource.id)).is_some()
+        resource.kind == FUNCTION && template.resource(&format!("{}Route", resource.id)).is_some()
     };
     let previous = resources.iter().filter(is_endpoint).filter(|other| other.id < id).max_by_key(|other| other.id);
     let next = match previous {
@@ -171,7 +171,7 @@ mod tests {
     fn endpoint(id: &str) -> String {
         format!(
             "  {id}:\n    Type: AWS::Serverless::Function\n  {id}Role: {{ Type: AWS::IAM::Role }}\n  \
-            {id}Permission: {{ Type: AWS::Lambda::Permission }}\n"
+            {id}Route: {{ Type: AWS::ApiGatewayV2::Route }}\n  {id}Permission: {{ Type: AWS::Lambda::Permission }}\n"
         )
     }
 
@@ -196,10 +196,11 @@ mod tests {
     #[test]
     fn an_endpoint_stands_among_the_others_by_name() {
         let queue = "  # The queue's\n  Queue: { Type: AWS::SQS::Queue }\n";
-        let worker = "  # Not an endpoint\n  TokensRefreshNotes: { Type: AWS::Serverless::Function }\n";
-        let parts = [queue, &endpoint("TokensGetChains"), &endpoint("TokensGetZones"), worker];
+        let others = "  # Not endpoints\n  TokensRefreshNotes: { Type: AWS::Serverless::Function }\n\n  \
+            TokensCall: { Type: AWS::Serverless::Function }\n  TokensCallPermission: { Type: AWS::Lambda::Permission }\n";
+        let parts = [queue, &endpoint("TokensGetChains"), &endpoint("TokensGetZones"), others];
         let before = tokens(&parts.join("\n"));
-        for (name, at) in [("tokens-get-apples", 1), ("tokens-get-notes", 4), ("tokens-get-zoos", 7)] {
+        for (name, at) in [("tokens-get-apples", 1), ("tokens-get-notes", 5), ("tokens-get-zoos", 9)] {
             let edits = edited(&before, name).unwrap();
             assert_eq!(edits.len(), 1);
             let (_, id) = place(name);

@@ -47,7 +47,8 @@ pub(super) fn nothing_is_left_over(house: &House) -> Vec<Finding> {
     for (path, text) in house.tree.below(BINS) {
         let name = path[BINS.len() + 1..].trim_end_matches(".rs");
         if !is_function(name) {
-            let what = format!("expected `{name}` among `lambdas::endpoints()`, `workers()` or `schedules()`");
+            let what =
+                format!("expected `{name}` among `lambdas::endpoints()`, `workers()`, `schedules()` or `triggers()`");
             found.push(Finding::of(path, what));
         }
         if !text.contains("fn main()") {
@@ -108,9 +109,11 @@ pub(super) fn events_are_real(house: &House) -> Vec<Finding> {
         let name = path.split('/').nth(1).unwrap_or_default();
         let endpoint = house.inventory.endpoints.iter().find(|endpoint| endpoint.name == name);
         let is_schedule = house.inventory.schedules.iter().any(|schedule| schedule.name == name);
+        let is_trigger = house.inventory.triggers.iter().any(|trigger| trigger.name == name);
         let wrong = match endpoint {
             Some(endpoint) => wrong_in_request(endpoint, &event),
             None if is_schedule => wrong_in_tick(&event),
+            None if is_trigger => wrong_in_call(&event),
             None => wrong_in_batch(&event),
         };
         found.extend(wrong.map(|expected| Finding::of(path, format!("expected {expected}"))));
@@ -146,6 +149,21 @@ fn wrong_in_request(endpoint: &Endpoint, event: &Value) -> Option<String> {
 fn wrong_in_tick(event: &Value) -> Option<String> {
     let is_tick = event["detail-type"] == "Scheduled Event" && event["source"] == "aws.events";
     (!is_tick).then(|| "\"detail-type\": \"Scheduled Event\" from \"aws.events\"".into())
+}
+
+/// What Cognito would have sent to this trigger instead.
+fn wrong_in_call(event: &Value) -> Option<String> {
+    let is_source =
+        |text: &str| text.split_once('_').is_some_and(|(step, cause)| !step.is_empty() && !cause.is_empty());
+    if !event["triggerSource"].as_str().is_some_and(is_source) {
+        return Some("triggerSource, such as `CustomMessage_SignUp`".into());
+    }
+    let texts = ["version", "region", "userPoolId", "userName"];
+    if let Some(missing) = texts.into_iter().find(|field| !event[*field].is_string()) {
+        return Some(missing.into());
+    }
+    let maps = ["callerContext", "request", "response"];
+    maps.into_iter().find(|field| !event[*field].is_object()).map(str::to_owned)
 }
 
 /// What SQS would have sent to this worker instead.
@@ -204,7 +222,7 @@ pub(super) fn openapi_is_committed(house: &House) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Inventory, Schedule, Worker};
+    use crate::inventory::{Inventory, Schedule, Trigger, Worker};
     use crate::tree::Tree;
 
     const BIN: &str =
@@ -214,6 +232,8 @@ mod tests {
     const WORK: &str = r#"{"Records":[{"messageId":"m","receiptHandle":"r","body":"{}","eventSourceARN":"a",
         "awsRegion":"eu-west-2","attributes":{"ApproximateReceiveCount":"1"}}]}"#;
     const TICK: &str = r#"{"detail-type":"Scheduled Event","source":"aws.events"}"#;
+    const CALL: &str = r#"{"version":"1","region":"eu-west-2","userPoolId":"p","userName":"u","callerContext":{},
+        "triggerSource":"CustomMessage_SignUp","request":{},"response":{}}"#;
     const DOCUMENT_TEXT: &str = r#"{"paths":{"/v1/chains":{"get":{}}}}"#;
 
     /// One endpoint and one worker, all in step; a test breaks one thing.
@@ -223,6 +243,9 @@ mod tests {
             ("events/tokens-sweep-old/every-minute.json", TICK),
             ("functions/lambdas/src/bin/tokens-sweep-old.rs", "fn main() { tokens::sweep_old::schedule() }\n"),
             ("functions/tokens/src/sweep_old.rs", ""),
+            ("events/tokens-word-mail/one.json", CALL),
+            ("functions/lambdas/src/bin/tokens-word-mail.rs", "fn main() { tokens::word_mail::trigger() }\n"),
+            ("functions/tokens/src/word_mail.rs", ""),
             ("events/tokens-get-chains/plain.json", REQUEST),
             ("events/tokens-refresh-clusters/one.json", WORK),
             ("functions/lambdas/src/bin/tokens-get-chains.rs", BIN),
@@ -241,6 +264,7 @@ mod tests {
             endpoints: vec![endpoint],
             workers: vec![Worker { name: "tokens-refresh-clusters".into(), queue: "refresh-clusters".into() }],
             schedules: vec![Schedule { name: "tokens-sweep-old".into(), every_seconds: 60 }],
+            triggers: vec![Trigger { name: "tokens-word-mail".into() }],
             document: DOCUMENT_TEXT.into(),
             ..Inventory::default()
         };
@@ -343,6 +367,10 @@ mod tests {
         let tick = "events/tokens-sweep-old/every-minute.json";
         for text in ["{}", r#"{"detail-type":"Scheduled Event","source":"b"}"#, WORK] {
             assert_eq!(paths(&events_are_real(&replaced(tick, text))), [tick], "{text}");
+        }
+        let call = "events/tokens-word-mail/one.json";
+        for text in ["{}", r#"{"triggerSource":"CustomMessage_SignUp"}"#, r#"{"triggerSource":"SignUp"}"#, WORK] {
+            assert_eq!(paths(&events_are_real(&replaced(call, text))), [call], "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A rule is a function from [`House`] to findings; a new one is a function and a line in [`RULES`].
 
+mod departures;
 mod deployed;
 mod docs;
 mod imports;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use template::{environment, functions, permissions, queues, routes, tables};
+use template::{environment, functions, permissions, queues, routes, tables, triggers};
 
 use crate::failure::{Doing, Failure, Result};
 use crate::inventory::{self, Inventory};
@@ -78,6 +79,7 @@ const RULES: &[(&str, Rule)] = &[
     ("bins are three lines", deployed::bins_are_three_lines),
     ("one function per route", deployed::one_function_per_route),
     ("events are real events", deployed::events_are_real),
+    ("every domain lets accounts go", departures::every_domain_lets_accounts_go),
     ("docs/openapi.json is what the code says", deployed::openapi_is_committed),
     ("template.yaml nests the stacks of infra", template::stacks_are_nested),
     ("every function is in its domain's stack, with a role of its own", functions::every_function_is_in_its_stack),
@@ -90,8 +92,11 @@ const RULES: &[(&str, Rule)] = &[
     ("workers take their queues", queues::workers_take_their_queues),
     ("queues are as the code says", queues::queues_are_as_the_code_says),
     ("schedules tick as the code says", queues::schedules_tick_as_the_code_says),
+    ("triggers are called by their pool", triggers::triggers_are_called_by_their_pool),
+    ("nobody else calls", triggers::nobody_else_calls),
     ("tables are as the code says", tables::tables_are_as_the_code_says),
     ("no one may everything", permissions::no_one_may_everything),
+    ("closed endpoints see who has signed out", permissions::closed_endpoints_read_sign_outs),
     ("functions get the variables they read", environment::functions_get_what_they_read),
     ("text ends cleanly", text::text_ends_cleanly),
     ("nothing is put off or silenced", text::nothing_is_put_off),

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-use app::Settings;
 use mail::Template;
 
 use super::Failure;
@@ -30,8 +29,8 @@ enum Task {
 /// [`Failure::Usage`] for a template there is not.
 pub fn run(arguments: &Arguments) -> Result<String, Failure> {
     let Task::Preview { template, out } = &arguments.command;
-    let template: Template = template.parse().map_err(|error: mail::UnknownTemplate| Failure::Usage(error.to_string()))?;
-    let rendered = mail::preview(template).render(&Settings::default().letterhead);
+    let known: Template = template.parse().map_err(|error: mail::UnknownTemplate| Failure::Usage(error.to_string()))?;
+    let rendered = mail::preview(known.name()).expect("every template has a preview");
     fs::create_dir_all(out)?;
     let (html, text) = (out.join(format!("{template}.html")), out.join(format!("{template}.txt")));
     fs::write(&html, rendered.html)?;

@@ -16,15 +16,27 @@ use super::*;
 use crate::testing::{Answer, Log, request, send, served};
 use crate::{Caller, Endpoint, Json};
 
-#[derive(Clone, FromRef)]
+#[derive(Clone)]
 struct Home {
     verifier: Arc<Verifier>,
     limits: Limits,
 }
 
+impl FromRef<Home> for Arc<Verifier> {
+    fn from_ref(home: &Home) -> Self {
+        Self::clone(&home.verifier)
+    }
+}
+
+impl FromRef<Home> for Limits {
+    fn from_ref(home: &Home) -> Self {
+        home.limits.clone()
+    }
+}
+
 #[utoipa::path(get, path = "/me", responses((status = 200)))]
 async fn get_me(caller: Caller) -> String {
-    caller.sub.to_string()
+    caller.username.clone()
 }
 
 #[utoipa::path(get, path = "/public", responses((status = 200)))]

@@ -11,6 +11,8 @@ const ALARM: &str = "AWS::CloudWatch::Alarm";
 
 /// API Gateway answers for a function that takes longer, and its caller never learns what became of the request.
 const GATEWAY_SECONDS: u64 = 29;
+/// Cognito gives a trigger that takes longer up, and fails what its user asked for.
+const TRIGGER_SECONDS: u64 = 5;
 
 pub(in super::super) fn every_function_is_in_its_stack(house: &House) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -67,10 +69,15 @@ pub(in super::super) fn functions_have_time_and_memory(house: &House) -> Vec<Fin
             found.push(wrong(&function, &["MemorySize"], "MiB, here or in `Globals`"));
         }
         let is_endpoint = house.inventory.endpoints.iter().any(|endpoint| endpoint.name == name);
+        let is_trigger = house.inventory.triggers.iter().any(|trigger| trigger.name == name);
         match function.setting("Timeout").and_then(number_of) {
             None => found.push(wrong(&function, &["Timeout"], "seconds, here or in `Globals`")),
             Some(seconds) if is_endpoint && seconds >= GATEWAY_SECONDS => {
                 let what = format!("less than the gateway's {GATEWAY_SECONDS} seconds, not {seconds}");
+                found.push(wrong(&function, &["Timeout"], what));
+            }
+            Some(seconds) if is_trigger && seconds > TRIGGER_SECONDS => {
+                let what = format!("at most the {TRIGGER_SECONDS} seconds that Cognito waits, not {seconds}");
                 found.push(wrong(&function, &["Timeout"], what));
             }
             Some(_) => {}
@@ -131,6 +138,7 @@ fn wrong_in_alarm(alarm: &Resource<'_>, names: &[String; 2]) -> Vec<Finding> {
 mod tests {
     use super::super::sample::{broken, found, house, without};
     use super::*;
+    use crate::inventory::Trigger;
 
     const TOKENS: &str = "infra/tokens.yaml";
 
@@ -230,6 +238,17 @@ mod tests {
             &["infra/tokens.yaml:`TokensGetNotes.Timeout`: expected less than the gateway's 29 seconds, not 29"],
         );
         expect("      Timeout: 120\n", "      Timeout: 300\n", &[]);
+    }
+
+    #[test]
+    fn a_trigger_that_takes_longer_than_its_service_waits_is_found() {
+        let mut house = house();
+        house.inventory.schedules.clear();
+        house.inventory.triggers = vec![Trigger { name: "jobs-sweep-old".into() }];
+        assert_eq!(
+            found(functions_have_time_and_memory(&house)),
+            ["infra/jobs.yaml:`JobsSweepOld.Timeout`: expected at most the 5 seconds that Cognito waits, not 30"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(super) mod permissions;
 pub(super) mod queues;
 pub(super) mod routes;
 pub(super) mod tables;
+pub(super) mod triggers;
 
 #[cfg(test)]
 mod sample;

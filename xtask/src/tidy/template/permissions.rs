@@ -1,7 +1,10 @@
 //! Nobody may do or reach more than is named.
 
-use super::{Finding, House};
-use crate::template::{Template, elements, text_of};
+use serde_json::Value;
+
+use super::{Finding, House, beside};
+use crate::inventory::Endpoint;
+use crate::template::{Resource, Template, elements, text_of};
 use crate::yaml::Node;
 
 /// Amazon's own policies that may be attached: network interfaces have no names to give.
@@ -88,6 +91,47 @@ fn is_of(template: &Template, text: &str, kind: &str, called: &str) -> bool {
     }
 }
 
+/// Where it is kept which tokens were signed out before they ended, as in `access::tables`.
+const SIGN_OUTS: &str = "signouts";
+
+/// A function that cannot read them takes every token until it ends: nothing fails, so nobody would notice.
+pub(in super::super) fn closed_endpoints_read_sign_outs(house: &House) -> Vec<Finding> {
+    let document: Value = serde_json::from_str(&house.inventory.document).unwrap_or_default();
+    let mut found = Vec::new();
+    for endpoint in house.inventory.endpoints.iter().filter(|endpoint| is_closed(endpoint, &document)) {
+        let Some(function) = house.templates.function(&endpoint.name) else { continue };
+        let Ok(role) = beside(&function, "Role", "AWS::IAM::Role") else { continue };
+        if !role
+            .at(&["Policies"])
+            .is_some_and(|policies| policies.maps().into_iter().any(|map| reads_sign_outs(house, &role, map)))
+        {
+            let what = format!("`{}`: expected it to allow dynamodb:GetItem on the table `{SIGN_OUTS}`", role.id);
+            found.push(Finding::at(&role.template.path, role.line, what));
+        }
+    }
+    found
+}
+
+fn is_closed(endpoint: &Endpoint, document: &Value) -> bool {
+    let is_closed = |(method, path): &(String, String)| {
+        document["paths"][path][method.to_lowercase()]["security"].as_array().is_some_and(|ways| !ways.is_empty())
+    };
+    endpoint.routes.iter().any(is_closed)
+}
+
+fn reads_sign_outs(house: &House, role: &Resource<'_>, statement: &Node) -> bool {
+    let texts = |key| statement.get(key).map(elements).unwrap_or_default().into_iter().filter_map(text_of);
+    let name = format!("${{Prefix}}-{SIGN_OUTS}");
+    let is_table = |text: String| {
+        let table = house.templates.of_arn(role.template, &text, "AWS::DynamoDB::Table", "TableName");
+        text.ends_with(&format!(":table/{name}"))
+            || table.and_then(|table| table.text(&["TableName"])).is_some_and(|other| other == name)
+    };
+    texts("Effect").any(|effect| effect == "Allow")
+        && texts("Action").any(|action| action == "dynamodb:GetItem")
+        && texts("Resource").any(is_table)
+}
+
 fn wrong_in_managed(template: &Template, managed: &Node) -> Vec<Finding> {
     let mut found = Vec::new();
     for node in elements(managed) {
@@ -171,6 +215,25 @@ mod tests {
         let (network, all) = ("AWSLambdaVPCAccessExecutionRole", "AdministratorAccess");
         let managed = found(no_one_may_everything(&broken("infra/jobs.yaml", network, all)));
         assert!(managed[0].contains("AdministratorAccess`: expected statements of its own"), "{managed:?}");
+    }
+
+    #[test]
+    fn a_closed_endpoint_that_does_not_see_sign_outs_is_found() {
+        let with = |action: &str, table: &str, security: &str| {
+            let text =
+                format!("{action}\n                Resource: !Sub arn:aws:dynamodb:eu:1:table/${{Prefix}}-{table} #");
+            let mut house = broken("infra/tokens.yaml", "dynamodb:Query\n                Resource: !Sub", &text);
+            house.inventory.document =
+                format!(r#"{{"paths":{{"/v1/tokens/{{chain}}/notes":{{"get":{{"security":{security}}}}}}}}}"#);
+            found(closed_endpoints_read_sign_outs(&house))
+        };
+        let closed = r#"[{"bearer":[]}]"#;
+        assert_eq!(with("[dynamodb:GetItem, dynamodb:Query]", "signouts", closed), Vec::<String>::new());
+        assert_eq!(with("dynamodb:Query", "notes", "[]"), Vec::<String>::new());
+        let expected = "expected it to allow dynamodb:GetItem on the table `signouts`";
+        for (action, table) in [("dynamodb:Query", "signouts"), ("dynamodb:GetItem", "notes")] {
+            assert_eq!(with(action, table, closed), [format!("infra/tokens.yaml:`TokensGetNotesRole`: {expected}")]);
+        }
     }
 
     #[test]

@@ -254,6 +254,7 @@ fn house_of(files: &[(&str, &str)]) -> House {
         endpoints: vec![Endpoint { name: "tokens-get-notes".into(), routes: vec![route] }],
         workers: vec![Worker { name: "tokens-refresh-notes".into(), queue: "refresh-notes".into() }],
         schedules: vec![Schedule { name: "jobs-sweep-old".into(), every_seconds: 60 }],
+        triggers: Vec::new(),
         queues: vec![queue("refresh-notes", 720, 5, Some("dead-letters")), queue("dead-letters", 180, 1000, None)],
         tables: vec![Table { name: "jobs".into(), partition_key: "job".into(), sort_key: None, index: Some(index) }],
         expires_at: "expiresAt".into(),

@@ -36,7 +36,12 @@ fn wrong_in_table(resource: &Resource<'_>, table: &Table, expires_at: &str) -> V
         }
     };
     let keys = resource.at(&["KeySchema"]).map(keys_of).unwrap_or_default();
-    compare(&mut found, "KeySchema", keys, key_text(&table.partition_key, table.sort_key.as_deref()));
+    compare(
+        &mut found,
+        "KeySchema",
+        keys,
+        key_text(&table.partition_key, table.sort_key.as_ref().map(|key| key.name.as_str())),
+    );
 
     let attributes = resource.at(&["AttributeDefinitions"]);
     compare(&mut found, "AttributeDefinitions", attributes.map(attributes_of).unwrap_or_default(), types(table));
@@ -62,7 +67,7 @@ fn key_text(partition: &str, sort: Option<&str>) -> String {
 /// Types of all keys, by name.
 fn types(table: &Table) -> String {
     let mut types = vec![format!("{}:S", table.partition_key)];
-    types.extend(table.sort_key.iter().map(|name| format!("{name}:N")));
+    types.extend(table.sort_key.iter().map(|key| format!("{}:{}", key.name, key.attribute_type)));
     if let Some(index) = &table.index {
         types.extend([format!("{}:S", index.partition_key), format!("{}:N", index.sort_key)]);
     }
@@ -96,6 +101,7 @@ fn index_of(node: &Node) -> String {
 mod tests {
     use super::super::sample::{broken, found, house};
     use super::*;
+    use crate::inventory::SortKey;
 
     #[test]
     fn a_table_unlike_the_codes_is_found() {
@@ -143,6 +149,18 @@ mod tests {
             let house = broken("infra/jobs.yaml", from, to);
             assert_eq!(found(tables_are_as_the_code_says(&house)), [format!("{table}{expected}")]);
         }
+    }
+
+    #[test]
+    fn a_sort_key_of_another_type_is_found() {
+        let range = "{AttributeName: job, KeyType: HASH}\n        - {AttributeName: step, KeyType: RANGE}";
+        let mut house = broken("infra/jobs.yaml", "{AttributeName: job, KeyType: HASH}", range);
+        house.inventory.tables[0].sort_key = Some(SortKey { name: "step".into(), attribute_type: "S".into() });
+        assert_eq!(
+            found(tables_are_as_the_code_says(&house)),
+            ["infra/jobs.yaml:`JobsTable.AttributeDefinitions`: expected job:S leaseUntil:N open:S step:S, not job:S \
+              leaseUntil:N open:S"]
+        );
     }
 
     #[test]
