@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use access::messages::SEND_MAIL;
 use access::EmailAddress;
+use access::messages::SEND_MAIL;
 use identity::{NewUser, Password, UserId};
 use serde_json::{Value, json};
 
@@ -56,8 +56,10 @@ impl World {
     /// The newest code an address was sent.
     async fn code_for(&self, email: &str) -> String {
         let filed = self.outbox.list(100, None).await.unwrap();
-        let newest = filed.iter().find(|filed| filed.to.as_str() == email && filed.template.ends_with("-code")
-            || filed.to.as_str() == email && filed.template == "reset-password");
+        let newest = filed.iter().find(|filed| {
+            filed.to.as_str() == email && filed.template.ends_with("-code")
+                || filed.to.as_str() == email && filed.template == "reset-password"
+        });
         let text = &newest.expect("a letter with a code").text;
         let digits = text.split(|letter: char| !letter.is_ascii_digit()).find(|word| word.len() == 6);
         digits.expect("six digits").to_owned()
@@ -81,7 +83,10 @@ async fn somebody_signs_up_confirms_and_is_a_member() {
     assert_eq!((&session["tokenType"], &session["expiresIn"]), (&json!("Bearer"), &json!(3600)));
     let ben = world.with_token(&session);
     let me = ben.get("/v1/auth/whoami").await.assert(200).json();
-    assert_eq!((&me["email"], &me["emailVerified"], &me["groups"]), (&json!("ben@example.org"), &json!(true), &json!([])));
+    assert_eq!(
+        (&me["email"], &me["emailVerified"], &me["groups"]),
+        (&json!("ben@example.org"), &json!(true), &json!([]))
+    );
     ben.get("/v1/chains").await.assert(200);
     let member = world.app.members.find(me["sub"].as_str().unwrap()).await.unwrap().unwrap();
     assert_eq!((member.referrals_used, member.total_referrals), (0, 10));

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use chains::{Block, Budget, Chain, Chains, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 use clusters::{Address, Amount, Transfer, sample};
 use holdfast::{Embedded, Messenger};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use identity::{EmbeddedPool, EmbeddedPoolParts, HashCost, LocalIssuer, PoolPolicy};
 use mail::FileOutbox;
@@ -307,6 +307,12 @@ impl Person {
 
     pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
         self.send(Request::delete(path).header("content-type", "application/json"), body.to_string().into()).await
+    }
+
+    /// With an empty object for a body, except in a GET.
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Answer {
+        let body = if method == Method::GET { Body::empty() } else { "{}".into() };
+        self.send(Request::builder().method(method).uri(path).header("content-type", "application/json"), body).await
     }
 
     async fn send(&self, mut request: http::request::Builder, body: Body) -> Answer {

@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::bearer::access_token;
+use crate::letters;
 use crate::reset_password::Changed;
 use crate::session::refused;
-use crate::letters;
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-change-password", routes!(change_password))

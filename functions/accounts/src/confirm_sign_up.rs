@@ -1,5 +1,6 @@
 //! POST /v1/auth/confirm: the code from the mail makes the account, and its owner a member.
 
+use access::limits::CODES_BY_ADDRESS;
 use access::{EmailAddress, Kind};
 use api::{ApiError, Endpoint, Json};
 use app::App;
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::session::{Session, refused, signed_in};
 use crate::membership;
+use crate::session::{Session, refused, signed_in};
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-confirm-sign-up", routes!(confirm_sign_up))
@@ -41,6 +42,7 @@ struct Welcome {
     responses((status = 200, body = Session, description = "With `password`; without it only a `detail`."),
         (status = 400, description = "`code_wrong` or `code_expired`: sign up or ask for a code again.")))]
 async fn confirm_sign_up(State(app): State<App>, Json(body): Json<Confirmation>) -> Result<Response, ApiError> {
+    app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let confirmed = app.users.confirm_sign_up(&body.email, &body.code).await.map_err(refused)?;
     membership::join(&app, &confirmed.sub).await?;
     match body.password {

@@ -1,6 +1,7 @@
 //! POST /v1/auth/password/forgot: a code to reset a password with.
 
 use access::EmailAddress;
+use access::limits::CODES_BY_ADDRESS;
 use api::{ApiError, Endpoint, Json};
 use app::App;
 use axum::extract::State;
@@ -35,6 +36,7 @@ pub(crate) struct MailPerhaps {
 #[utoipa::path(post, path = "/v1/auth/password/forgot", tag = "accounts", request_body = Address,
     responses((status = 202, body = MailPerhaps)))]
 async fn forgot_password(State(app): State<App>, Json(body): Json<Address>) -> Result<Response, ApiError> {
+    app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let sent = evenly(app.users.forgot_password(&body.email)).await;
     accepted(sent, "If this address has an account, a code is on its way.")
 }

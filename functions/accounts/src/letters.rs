@@ -1,7 +1,7 @@
 //! Letters that follow from what happened to an account. They go by queue: nobody waits for a mail service.
 
-use access::messages::{AccountLetter, SendMail};
 use access::Timestamp;
+use access::messages::{AccountLetter, SendMail};
 use app::App;
 use identity::UserId;
 

@@ -1,13 +1,14 @@
 //! POST /v1/auth/confirm/resend: another code for an account that is not confirmed yet.
 
+use access::limits::CODES_BY_ADDRESS;
 use api::{ApiError, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::Response;
 use utoipa_axum::routes;
 
-use crate::forgot_password::{Address, MailPerhaps, accepted};
 use crate::evenly::evenly;
+use crate::forgot_password::{Address, MailPerhaps, accepted};
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-resend-code", routes!(resend_code))
@@ -17,6 +18,7 @@ pub fn route() -> Endpoint<App> {
 #[utoipa::path(post, path = "/v1/auth/confirm/resend", tag = "accounts", request_body = Address,
     responses((status = 202, body = MailPerhaps)))]
 async fn resend_code(State(app): State<App>, Json(body): Json<Address>) -> Result<Response, ApiError> {
+    app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let sent = evenly(app.users.resend_code(&body.email)).await;
     accepted(sent, "If this address waits to be confirmed, a new code is on its way.")
 }

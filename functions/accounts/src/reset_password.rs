@@ -1,6 +1,7 @@
 //! POST /v1/auth/password/reset: a new password, with the code from the mail.
 
 use access::EmailAddress;
+use access::limits::CODES_BY_ADDRESS;
 use api::{ApiError, Endpoint, Json};
 use app::App;
 use axum::extract::State;
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::session::refused;
 use crate::letters;
+use crate::session::refused;
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-reset-password", routes!(reset_password))
@@ -39,6 +40,7 @@ pub(crate) struct Changed {
     responses((status = 200, body = Changed),
         (status = 400, description = "`code_wrong` or `code_expired`: ask for another at /v1/auth/password/forgot.")))]
 async fn reset_password(State(app): State<App>, Json(body): Json<Reset>) -> Result<Response, ApiError> {
+    app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     app.users.reset_password(&body.email, &body.code, &body.password).await.map_err(refused)?;
     if let Some(user) = app.users.find(&body.email).await.map_err(refused)? {
         app.denylist.revoke_user(&user.sub, app.clock.now().seconds()).await?;

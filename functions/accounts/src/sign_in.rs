@@ -1,7 +1,8 @@
 //! POST /v1/auth/signin: address and password for a session.
 
 use access::EmailAddress;
-use api::{ApiError, Endpoint, Json};
+use access::limits::{SIGN_IN_BY_ADDRESS, SIGN_IN_BY_IP};
+use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::Response;
@@ -14,7 +15,7 @@ use crate::evenly::evenly;
 use crate::session::{Asked, Session, refused, signed_in};
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("accounts-sign-in", routes!(sign_in))
+    Endpoint::new("accounts-sign-in", routes!(sign_in)).counted(&[(SIGN_IN_BY_IP, By::Ip)])
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -32,6 +33,7 @@ struct Credentials {
         (status = 401, description = "`wrong_credentials`: the address or the password is wrong."),
         (status = 409, body = Asked, description = "`unconfirmed`, `reset_required`, or a `challenge` to answer.")))]
 async fn sign_in(State(app): State<App>, Json(body): Json<Credentials>) -> Result<Response, ApiError> {
+    app.limits.admit(&[(SIGN_IN_BY_ADDRESS, body.email.as_str())]).await?;
     let outcome = evenly(app.users.sign_in(&body.email, &body.password)).await.map_err(refused)?;
     signed_in(&app, outcome).await
 }

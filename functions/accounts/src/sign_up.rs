@@ -1,7 +1,8 @@
 //! POST /v1/auth/signup: an account for an address, with somebody's referral code.
 
 use access::EmailAddress;
-use api::{ApiError, Endpoint, Json};
+use access::limits::SIGN_UP_BY_IP;
+use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,11 +14,11 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::evenly::evenly;
-use crate::session::refused;
 use crate::letters;
+use crate::session::refused;
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("accounts-sign-up", routes!(sign_up))
+    Endpoint::new("accounts-sign-up", routes!(sign_up)).counted(&[(SIGN_UP_BY_IP, By::Ip)])
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -77,9 +77,9 @@ async fn page(State(desk): State<Desk>, Query(query): Query<ListQuery>) -> Resul
     if rows.is_empty() {
         rows = "<li>No letter yet.</li>".to_owned();
     }
-    let older = letters.next_cursor.map_or_else(String::new, |id| {
-        format!("<p><a href=\"/_local/outbox?before={}\">Older</a></p>", escaped(&id))
-    });
+    let older = letters
+        .next_cursor
+        .map_or_else(String::new, |id| format!("<p><a href=\"/_local/outbox?before={}\">Older</a></p>", escaped(&id)));
     Ok(html(PAGE.replace("{rows}", &rows).replace("{older}", &older)))
 }
 

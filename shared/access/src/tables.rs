@@ -102,18 +102,8 @@ pub const SIGN_OUTS: Table = Table { name: "signouts", partition_key: "mark", so
 /// Letters somebody has set out to send, one row per letter.
 pub const LETTERS: Table = Table { name: "letters", partition_key: "letter", sort_key: None, index: None };
 
-pub const TABLES: [&Table; 10] = [
-    &JOBS,
-    &REPORTS,
-    &METADATA,
-    &SEGMENTS,
-    &USERS,
-    &REFERRAL_CODES,
-    &REFERRALS,
-    &SIGNUPS,
-    &SIGN_OUTS,
-    &LETTERS,
-];
+pub const TABLES: [&Table; 10] =
+    [&JOBS, &REPORTS, &METADATA, &SEGMENTS, &USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS, &SIGN_OUTS, &LETTERS];
 
 /// Accounts of the embedded user pool, by `sub`.
 pub const POOL_USERS: Table = Table { name: "pool-users", partition_key: "user", sort_key: None, index: None };

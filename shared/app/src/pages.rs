@@ -1,4 +1,4 @@
-use mail::{BadLink, Link, Letterhead, Name};
+use mail::{BadLink, Letterhead, Link, Name};
 use url::Url;
 
 /// The front end, to whose pages mails lead.

@@ -5,14 +5,13 @@ use access::{
     RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
 };
 use app::{App, Parts, Settings};
-use chains::{ChainSpecError, Chains};
 use async_trait::async_trait;
+use chains::{ChainSpecError, Chains};
 use identity::{
     CognitoPool, CognitoPoolConfig, Denylist, EmbeddedPoolError, HttpJwksFetch, Issuer, IssuerError, UserPool, Verifier,
 };
 use mail::{Letter, MailError, Mailer, MessageId, Sender, SesMailer};
 use members::Members;
-
 
 use crate::config::{Config, ConfigError, IssuerConfig};
 use crate::denylist::SharedDenylist;

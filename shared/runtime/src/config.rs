@@ -103,8 +103,10 @@ impl Config {
         };
         let pages = match given("FRONT_END_URL") {
             None => Pages::default(),
-            Some(url) => Pages::new(&url)
-                .map_err(|_| ConfigError::Bad { name: "FRONT_END_URL", expected: "https://…, the front end's address" })?,
+            Some(url) => Pages::new(&url).map_err(|_| ConfigError::Bad {
+                name: "FRONT_END_URL",
+                expected: "https://…, the front end's address",
+            })?,
         };
         let sender = given("MAIL_FROM").map(|address| {
             let bad = ConfigError::Bad { name: "MAIL_FROM", expected: "an e-mail address" };

@@ -142,7 +142,12 @@ async fn both_adapters_decide_alike_whatever_is_asked() {
         let mut steps = Vec::new();
         for _ in 0..25 {
             let pause = if below(3) == 0 { below(40 * 60 * 1000) } else { 0 };
-            let check = |_| ([FIVE, SEVEN, TWENTY][below(3) as usize], ["ann", "ben"][below(2) as usize]);
+            let check = |_| {
+                (
+                    [FIVE, SEVEN, TWENTY][usize::try_from(below(3)).unwrap()],
+                    ["ann", "ben"][usize::try_from(below(2)).unwrap()],
+                )
+            };
             let checks = (0..=below(3)).map(check).collect();
             steps.push(Step { after: Duration::from_millis(pause), checks });
         }

@@ -41,7 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<String, Failure> {
     let password = given.clone().unwrap_or_else(made_up);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let made = runtime.block_on(create(DataDir::open(data)?, address, password.clone()))?;
-    let mut said = format!("user           {}\nreferral code  {}\nplaces left    {}", made.user, made.referral_code, made.places);
+    let mut said =
+        format!("user           {}\nreferral code  {}\nplaces left    {}", made.user, made.referral_code, made.places);
     if given.is_none() {
         said += &format!("\npassword       {password}   (unless the account was there before)");
     }
