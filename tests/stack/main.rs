@@ -2,6 +2,7 @@
 //!
 //! `holdfast stack test` runs these; they need a stack that is up and are no part of a plain `cargo test`.
 
+mod accounts;
 mod chain;
 mod edge;
 mod failures;

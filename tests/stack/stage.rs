@@ -81,6 +81,21 @@ impl Stage {
         }
     }
 
+    /// Asks with somebody's token until the answer has this status.
+    pub(crate) async fn until_of(&self, token: &str, path: &str, status: u16) {
+        let clock = SystemClock::default();
+        let started = clock.monotonic();
+        loop {
+            let answer = Answer::of(self.request(Method::GET, path).bearer_auth(token).send().await.unwrap()).await;
+            if answer.status == status {
+                return;
+            }
+            let waited = clock.monotonic() - started;
+            assert!(waited < PATIENCE, "{path}: not {status} after {waited:?}, but {answer:?}");
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+    }
+
     /// What a call of the AWS command line answers.
     pub(crate) async fn aws(&self, arguments: &[&str]) -> Value {
         aws(&self.deployment, arguments).await
@@ -124,7 +139,7 @@ async fn sign_in(deployment: Deployment) -> String {
     tokens_of(&deployment, &new_user(&deployment).await).await["AccessToken"].as_str().unwrap().to_owned()
 }
 
-const PASSWORD: &str = "correct horse battery staple 7";
+pub(crate) const PASSWORD: &str = "correct horse battery staple 7";
 
 pub(crate) async fn new_user(deployment: &Deployment) -> String {
     let user = format!("{}@example.org", RandomIds.id(SystemClock::default().now()).to_lowercase());
