@@ -121,8 +121,6 @@ struct Keep {
     region: String,
     #[arg(long)]
     enforce_iam: bool,
-    #[arg(long)]
-    while_stdin_is_open: bool,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -151,10 +149,10 @@ fn up(arguments: &Up) -> Result<(), Failure> {
     let steps = Steps::new();
     let checkout = Checkout::find()?;
     prepare(&steps, &checkout, &arguments.target)?;
-    let kept = start(&steps, &arguments.target, folder, Some(arguments.port), false)?;
+    let kept = start(&steps, &arguments.target, folder, Some(arguments.port))?;
     match put_up(&steps, &checkout, &arguments.target, folder, kept.as_ref()) {
         Ok(deployment) => {
-            kept.map(Kept::leave);
+            kept.map(Kept::leave).transpose()?;
             greet(&deployment);
             Ok(())
         }
@@ -178,7 +176,7 @@ fn test(arguments: &Test) -> Result<(), Failure> {
     fs::create_dir_all(&above)?;
     let folder = tempfile::Builder::new().prefix("stack-test-").tempdir_in(above)?;
     prepare(&steps, &checkout, &arguments.target)?;
-    let kept = start(&steps, &arguments.target, folder.path(), None, true)?;
+    let kept = start(&steps, &arguments.target, folder.path(), None)?;
     let tested = put_up(&steps, &checkout, &arguments.target, folder.path(), kept.as_ref())
         .and_then(|_| run_tests(&checkout, folder.path(), arguments.filter.as_deref()));
     steps.told("end-to-end tests");
@@ -208,13 +206,7 @@ fn prepare(steps: &Steps, checkout: &Checkout, target: &Target) -> Result<(), Fa
 }
 
 /// The emulator and Redis, unless AWS is elsewhere.
-fn start(
-    steps: &Steps,
-    target: &Target,
-    folder: &Path,
-    gateway_port: Option<u16>,
-    while_asked: bool,
-) -> Result<Option<Kept>, Failure> {
+fn start(steps: &Steps, target: &Target, folder: &Path, gateway_port: Option<u16>) -> Result<Option<Kept>, Failure> {
     if target.aws || target.endpoint_url.is_some() {
         return Ok(None);
     }
@@ -223,7 +215,6 @@ fn start(
         gateway_port,
         region: target.region.clone(),
         enforce_iam: target.enforce_iam,
-        while_asked,
     })?;
     let chain = if kept.servers.anvil_url.is_some() { ", a chain" } else { "" };
     steps.told(&format!("emulator, Redis{chain} started"));
@@ -298,7 +289,6 @@ fn kept(arguments: &Keep) -> Result<(), Failure> {
         gateway_port: arguments.port,
         region: arguments.region.clone(),
         enforce_iam: arguments.enforce_iam,
-        while_asked: arguments.while_stdin_is_open,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let announced = runtime.block_on(keep(&Checkout::find()?, &wish, &arguments.id, |servers| {
@@ -320,14 +310,14 @@ fn logs(arguments: &Logs) -> Result<(), Failure> {
             let function = group.rsplit('/').next().unwrap_or_default().to_owned();
             let name = function.strip_prefix(&format!("{}-", deployment.prefix)).unwrap_or(&function).to_owned();
             for event in events(&deployment.aws, &group, from)? {
-                let id = event["eventId"].as_str().unwrap_or_default().to_owned();
-                if seen.insert((name.clone(), id)) {
+                // An emulator may give its events no ids.
+                if seen.insert((name.clone(), event.to_string())) {
                     let message = event["message"].as_str().unwrap_or_default().trim_end().to_owned();
                     lines.push((event["timestamp"].as_u64().unwrap_or_default(), name.clone(), message));
                 }
             }
         }
-        lines.sort();
+        lines.sort_by_key(|(timestamp, ..)| *timestamp);
         if let Some((last, ..)) = lines.last() {
             from = from.max(last.saturating_sub(10_000));
         }

@@ -1,7 +1,7 @@
 //! The process that starts a stack's servers, starts Redis again when it ends, and ends all of them with itself.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -41,16 +41,14 @@ pub struct Wish {
     pub gateway_port: Option<u16>,
     pub region: String,
     pub enforce_iam: bool,
-    /// They end with the process that asked for them, however it ends.
-    pub while_asked: bool,
 }
 
 /// A keeper this process started.
 pub struct Kept {
     pub servers: Servers,
     child: Child,
-    /// While it is open a keeper `while_asked` goes on.
-    _asking: Option<ChildStdin>,
+    /// When it closes, and nobody has said [`STAY`], the keeper ends: it outlives nobody who was killed.
+    asking: Option<ChildStdin>,
 }
 
 impl Kept {
@@ -67,14 +65,10 @@ impl Kept {
         if wish.enforce_iam {
             command.arg("--enforce-iam");
         }
-        if wish.while_asked {
-            command.arg("--while-stdin-is-open");
-        }
-        let stdin = if wish.while_asked { Stdio::piped() } else { Stdio::null() };
         let log = wish.folder.join("keeper.log");
         let file = fs::File::create(&log).map_err(StackError::io(format!("opening {}", log.display())))?;
         // In a group of its own: Ctrl-C is for whoever asked, who then ends it in order.
-        command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(file);
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
         let mut child = command.spawn().map_err(StackError::io("starting the keeper"))?;
         let asking = child.stdin.take();
         let mut line = String::new();
@@ -83,7 +77,7 @@ impl Kept {
             read.map_err(StackError::io("listening to the keeper"))?;
         }
         match serde_json::from_str(&line) {
-            Ok(servers) => Ok(Self { servers, child, _asking: asking }),
+            Ok(servers) => Ok(Self { servers, child, asking }),
             Err(_) => {
                 let _ = child.wait();
                 let tail = servers::tail(&log);
@@ -93,8 +87,11 @@ impl Kept {
     }
 
     /// Lets the servers go on without this process.
-    pub fn leave(self) -> Servers {
-        self.servers
+    pub fn leave(mut self) -> Result<Servers, StackError> {
+        if let Some(asking) = &mut self.asking {
+            asking.write_all(STAY).map_err(StackError::io("telling the keeper to stay"))?;
+        }
+        Ok(self.servers)
     }
 
     /// Ends the servers; true when nothing of them is left.
@@ -135,7 +132,7 @@ async fn run(
     id: &str,
     announce: impl FnOnce(&Servers),
 ) -> Result<(), StackError> {
-    let told = told_to_end(wish.while_asked)?;
+    let told = told_to_end()?;
     tokio::pin!(told);
     fs::write(folder.join("emulator.py"), EMULATOR).map_err(StackError::io("writing emulator.py"))?;
 
@@ -201,19 +198,23 @@ async fn end(child: &mut tokio::process::Child) {
     }
 }
 
-/// SIGTERM, SIGINT, or the end of standard input where that counts. A closed terminal does not.
-fn told_to_end(stdin_counts: bool) -> Result<impl Future<Output = ()>, StackError> {
+/// Said to a keeper that is to go on by itself.
+const STAY: &[u8] = b"stay\n";
+
+/// SIGTERM, SIGINT, or the end of standard input without [`STAY`] on it. A closed terminal does not count.
+fn told_to_end() -> Result<impl Future<Output = ()>, StackError> {
     let listen = |kind| signal(kind).map_err(StackError::io("listening to signals"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hangup = listen(SignalKind::hangup())?;
     let (closed, is_closed) = oneshot::channel();
-    if stdin_counts {
-        // Not tokio's: its reading thread would keep this process from ending.
-        std::thread::spawn(move || {
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    // Not tokio's: its reading thread would keep this process from ending.
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut said);
+        if said != STAY {
             let _ = closed.send(());
-        });
-    }
+        }
+    });
     Ok(async move {
         let gone = async {
             if is_closed.await.is_err() {
