@@ -14,7 +14,7 @@ const ANOTHER: &str = "two herons in the rain";
 
 impl World {
     /// A member from whom others can come, and the code to come with.
-    async fn first_member(&self) -> String {
+    pub(crate) async fn first_member(&self) -> String {
         let email = EmailAddress::new("first@example.org").unwrap();
         let password = Password::new(PASSWORD).unwrap();
         let made = NewUser { email, password, password_is_temporary: false };
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// The newest code an address was sent.
-    async fn code_for(&self, email: &str) -> String {
+    pub(crate) async fn code_for(&self, email: &str) -> String {
         let filed = self.outbox.list(100, None).await.unwrap();
         let newest = filed.iter().find(|filed| {
             filed.to.as_str() == email && filed.template.ends_with("-code")

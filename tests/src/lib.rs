@@ -5,6 +5,7 @@
 mod accounts;
 mod contracts;
 mod endpoints;
+mod examples;
 mod jobs;
 mod limits;
 mod local;

@@ -302,11 +302,16 @@ impl Person {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Request::post(path).header("content-type", "application/json"), body.to_string().into()).await
+        self.ask_with(Method::POST, path, body).await
     }
 
     pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
-        self.send(Request::delete(path).header("content-type", "application/json"), body.to_string().into()).await
+        self.ask_with(Method::DELETE, path, body).await
+    }
+
+    pub(crate) async fn ask_with(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        self.send(request, body.to_string().into()).await
     }
 
     /// With an empty object for a body, except in a GET.
@@ -410,6 +415,8 @@ pub(crate) enum Behaviour {
     NotAToken,
     /// Gives the first piece, then never answers.
     HangsAfter(u64),
+    /// Says nothing of a token.
+    Silent,
 }
 
 impl Scripted {
@@ -461,6 +468,9 @@ impl TransferSource for Scripted {
         self.asked.fetch_add(1, Ordering::SeqCst);
         // Others get a turn, as they would while a node is asked.
         tokio::task::yield_now().await;
+        if self.behaviour() == Behaviour::Silent {
+            std::future::pending::<()>().await;
+        }
         self.check(token)?;
         Ok(TokenMetadata {
             name: Some("Sample Token".into()),

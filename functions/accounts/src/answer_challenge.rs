@@ -35,7 +35,7 @@ struct ChallengeAnswer {
 
 /// Goes on with a sign-in that was answered with a challenge.
 #[utoipa::path(post, path = "/v1/auth/challenge", tag = "accounts", request_body = ChallengeAnswer,
-    responses((status = 200, body = Session), (status = 409, body = Asked,
+    responses((status = 200, body = Session), (status = 409, body = Asked, content_type = "application/problem+json",
         description = "Another challenge, or `challenge_expired`: sign in again.")))]
 async fn answer_challenge(State(app): State<App>, Json(body): Json<ChallengeAnswer>) -> Result<Response, ApiError> {
     let response = match (body.new_password, body.code) {

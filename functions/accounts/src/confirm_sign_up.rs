@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::membership;
-use crate::session::{Session, refused, signed_in};
+use crate::session::{self, Session, refused};
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-confirm-sign-up", routes!(confirm_sign_up))
@@ -31,6 +31,15 @@ struct Confirmation {
     password: Option<PasswordAttempt>,
 }
 
+/// With a password a session; without it only that it worked.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what the handler answers")]
+enum Confirmed {
+    Session(Session),
+    Welcome(Welcome),
+}
+
 #[derive(Serialize, ToSchema)]
 struct Welcome {
     #[schema(example = "The account is confirmed. Sign in at /v1/auth/signin.")]
@@ -39,17 +48,14 @@ struct Welcome {
 
 /// Confirms an account. Asked again after it broke off half-way it does the rest: nobody stays confirmed and no member.
 #[utoipa::path(post, path = "/v1/auth/confirm", tag = "accounts", request_body = Confirmation,
-    responses((status = 200, body = Session, description = "With `password`; without it only a `detail`."),
+    responses((status = 200, body = Confirmed),
         (status = 400, description = "`code_wrong` or `code_expired`: sign up or ask for a code again.")))]
 async fn confirm_sign_up(State(app): State<App>, Json(body): Json<Confirmation>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let confirmed = app.users.confirm_sign_up(&body.email, &body.code).await.map_err(refused)?;
     membership::join(&app, &confirmed.sub).await?;
     match body.password {
-        Some(password) => {
-            let outcome = app.users.sign_in(&body.email, &password).await.map_err(refused)?;
-            signed_in(&app, outcome).await
-        }
+        Some(password) => Ok(session::answer(app.users.sign_in(&body.email, &password).await.map_err(refused)?)),
         // The code did not count: whoever has nothing but a code learns nothing from it.
         None if confirmed.already => Err(used_before()),
         None => {

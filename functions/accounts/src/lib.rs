@@ -26,6 +26,9 @@ use api::Endpoint;
 use app::App;
 use worker::{Departure, Trigger, Worker};
 
+/// What this domain is asked and answers, for the OpenAPI document; the tests hold it to what it really does.
+pub const EXAMPLES: &str = include_str!("../examples.json");
+
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![
         answer_challenge::route(),

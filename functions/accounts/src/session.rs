@@ -92,14 +92,19 @@ impl IntoResponse for Asked {
 
 /// The answer to a right password. Whoever signs in is a member: a confirmation that broke off half-way is finished here.
 pub(crate) async fn signed_in(app: &App, outcome: SignIn) -> Result<Response, ApiError> {
-    Ok(match outcome {
+    if let SignIn::Tokens(tokens) = &outcome {
+        let sub = owner(app, tokens).await?;
+        crate::membership::join(app, &sub).await?;
+    }
+    Ok(answer(outcome))
+}
+
+/// The same for somebody who is known to be a member.
+pub(crate) fn answer(outcome: SignIn) -> Response {
+    match outcome {
         SignIn::Challenge(challenge) => Asked::from(challenge).into_response(),
-        SignIn::Tokens(tokens) => {
-            let sub = owner(app, &tokens).await?;
-            crate::membership::join(app, &sub).await?;
-            Session::from(tokens).into_response()
-        }
-    })
+        SignIn::Tokens(tokens) => Session::from(tokens).into_response(),
+    }
 }
 
 /// Whose tokens these are, which is told by nobody but the verifier.

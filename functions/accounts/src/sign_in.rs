@@ -31,7 +31,7 @@ struct Credentials {
 #[utoipa::path(post, path = "/v1/auth/signin", tag = "accounts", request_body = Credentials,
     responses((status = 200, body = Session),
         (status = 401, description = "`wrong_credentials`: the address or the password is wrong."),
-        (status = 409, body = Asked, description = "`unconfirmed`, `reset_required`, or a `challenge` to answer.")))]
+        (status = 409, body = Asked, content_type = "application/problem+json", description = "`unconfirmed`, `reset_required`, or a `challenge` to answer.")))]
 async fn sign_in(State(app): State<App>, Json(body): Json<Credentials>) -> Result<Response, ApiError> {
     app.limits.admit(&[(SIGN_IN_BY_ADDRESS, body.email.as_str())]).await?;
     let outcome = evenly(app.users.sign_in(&body.email, &body.password)).await.map_err(refused)?;

@@ -36,5 +36,9 @@ pub fn document() -> OpenApi {
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".to_owned());
     info.license = Some(license);
-    api::document(&endpoints(), info)
+    let mut document = api::document(&endpoints(), info);
+    for examples in [accounts::EXAMPLES, jobs::EXAMPLES, system::EXAMPLES, tokens::EXAMPLES] {
+        api::add_examples(&mut document, examples).expect("examples of what is in the document");
+    }
+    document
 }

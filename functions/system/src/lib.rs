@@ -9,6 +9,9 @@ use api::Endpoint;
 use app::App;
 use worker::Departure;
 
+/// What this domain is asked and answers, for the OpenAPI document; the tests hold it to what it really does.
+pub const EXAMPLES: &str = include_str!("../examples.json");
+
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![get_docs::route(), get_healthcheck::route(), get_openapi::route(), get_version::route()]
 }

@@ -19,6 +19,9 @@ use api::Endpoint;
 use app::App;
 use worker::{Departure, Worker};
 
+/// What this domain is asked and answers, for the OpenAPI document; the tests hold it to what it really does.
+pub const EXAMPLES: &str = include_str!("../examples.json");
+
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
 }
