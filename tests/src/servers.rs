@@ -254,7 +254,7 @@ fn ministack_command(port: u16, folder: &Path) -> Command {
         // Shown by the health page: whose server it is.
         .env("MINISTACK_EDITION", folder.file_name().unwrap_or_default())
         .env("TMPDIR", folder)
-        .env("SERVICES", "sqs,s3,cognito-idp")
+        .env("SERVICES", "sqs,s3,ses,cognito-idp")
         .env("LOG_LEVEL", "WARNING")
         .env("AUTH", "false")
         .env("SFTP_ENABLED", "0")
@@ -321,13 +321,38 @@ pub(crate) async fn user_pool() -> (Aws, CognitoPoolConfig) {
     (aws().await, CognitoPoolConfig { user_pool_id, client_id })
 }
 
+/// From whom letters come in the emulator.
+pub(crate) const MAIL_FROM: &str = "no-reply@example.com";
+
+/// The emulator with [`MAIL_FROM`] verified.
+pub(crate) async fn mail_service() -> Aws {
+    static VERIFIED: OnceCell<()> = OnceCell::const_new();
+    let verify = || async {
+        let identity = json!({ "EmailIdentity": "example.com" });
+        call("ses", "POST /v2/email/identities", "application/json", "", &identity).await;
+    };
+    VERIFIED.get_or_init(verify).await;
+    aws().await
+}
+
+/// What was sent through the emulator's SES, oldest first.
+pub(crate) async fn mailed() -> Vec<Value> {
+    let answer = call("ses", "GET /_ministack/ses/messages", "application/json", "", &Value::Null).await;
+    answer["messages"][ACCOUNT].as_array().cloned().unwrap_or_default()
+}
+
 /// A call without an SDK, whose only home is elsewhere.
 async fn cognito(operation: &str, input: Value) -> Value {
-    let (port, body) = (ministack().await.server.port, input.to_string());
+    let target = format!("x-amz-target: AWSCognitoIdentityProviderService.{operation}\r\n");
+    call("cognito-idp", "POST /", "application/x-amz-json-1.1", &target, &input).await
+}
+
+async fn call(service: &str, what: &str, media: &str, header: &str, input: &Value) -> Value {
+    let (port, body) = (ministack().await.server.port, if input.is_null() { String::new() } else { input.to_string() });
     let question = format!(
-        "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\n\
-         x-amz-target: AWSCognitoIdentityProviderService.{operation}\r\ncontent-length: {}\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/cognito-idp/aws4_request, \
+        "{what} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: {media}\r\n{header}\
+         content-length: {}\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, \
          SignedHeaders=host, Signature=none\r\n\r\n{body}",
         body.len()
     );
@@ -337,6 +362,6 @@ async fn cognito(operation: &str, input: Value) -> Value {
     };
     let asked = tokio::task::spawn_blocking(move || ask(port, question.as_bytes(), &is_whole)).await.unwrap();
     let answer = asked.expect("the emulator answers");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{operation}: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{what} {header}: {answer}");
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }

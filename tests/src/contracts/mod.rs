@@ -3,5 +3,6 @@
 mod blobs;
 mod cache;
 mod limits;
+mod mail;
 mod pool;
 mod queue;
