@@ -110,6 +110,46 @@ impl Stage {
         format!("{}-{name}", self.deployment.prefix)
     }
 
+    /// Calls a function directly, as operators and other services do.
+    pub(crate) async fn invoke(&self, name: &str, event: &Value) -> Value {
+        let folder = tempfile::tempdir().unwrap();
+        let (event_file, answer) = (folder.path().join("event.json"), folder.path().join("answer.json"));
+        std::fs::write(&event_file, event.to_string()).unwrap();
+        let payload = format!("fileb://{}", event_file.display());
+        let (function, answer_path) = (self.function(name), answer.display().to_string());
+        let arguments = ["lambda", "invoke", "--function-name", &function, "--payload", &payload, &answer_path];
+        let told = self.aws(&arguments).await;
+        let answer = std::fs::read_to_string(&answer).unwrap();
+        assert!(told.get("FunctionError").is_none(), "{name}: {answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// What the emulator's mail service took for an address, oldest first; nothing where there is none to look at.
+    pub(crate) async fn mailed(&self, to: &str) -> Option<Vec<Value>> {
+        let endpoint = self.deployment.servers.as_ref().and(self.deployment.aws.endpoint_url.as_ref())?;
+        let asked = self.http.get(format!("{endpoint}/_ministack/ses/messages")).send().await.unwrap();
+        let all: Value = asked.json().await.unwrap();
+        let accounts = all["messages"].as_object().cloned().unwrap_or_default();
+        let letters = accounts.into_values().flat_map(|letters| letters.as_array().cloned().unwrap_or_default());
+        Some(letters.filter(|letter| letter["To"][0] == to).collect())
+    }
+
+    /// Waits for a letter to an address with this in its subject.
+    pub(crate) async fn letter(&self, to: &str, subject: &str) -> Option<Value> {
+        let clock = SystemClock::default();
+        let started = clock.monotonic();
+        loop {
+            let letters = self.mailed(to).await?;
+            let is_it = |letter: &&Value| letter["Subject"].as_str().is_some_and(|text| text.contains(subject));
+            if let Some(letter) = letters.iter().find(is_it) {
+                return Some(letter.clone());
+            }
+            let waited = clock.monotonic() - started;
+            assert!(waited < PATIENCE, "no letter `{subject}` after {waited:?}, but {} others", letters.len());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
     /// The emulator's Redis, if this stack has one of its own.
     pub(crate) fn redis(&self) -> Option<Redis> {
         self.deployment.servers.as_ref().map(|servers| Redis(servers.redis_port))
@@ -141,8 +181,13 @@ async fn sign_in(deployment: Deployment) -> String {
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple 7";
 
+/// Nobody else's.
+pub(crate) fn fresh_name() -> String {
+    RandomIds.id(SystemClock::default().now()).to_lowercase()
+}
+
 pub(crate) async fn new_user(deployment: &Deployment) -> String {
-    let user = format!("{}@example.org", RandomIds.id(SystemClock::default().now()).to_lowercase());
+    let user = format!("{}@example.org", fresh_name());
     let pool = ["--user-pool-id", deployment.user_pool_id.as_str(), "--username", &user];
     let create = ["cognito-idp", "admin-create-user", "--message-action", "SUPPRESS"];
     aws(deployment, &[&create[..], &pool[..]].concat()).await;
