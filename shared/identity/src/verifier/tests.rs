@@ -28,7 +28,7 @@ fn verifier() -> Verifier {
 }
 
 /// Runs a future that never waits, outside of any runtime.
-fn now_or_panic<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now_or_panic<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(value) => value,
@@ -430,6 +430,16 @@ fn the_other_claims_must_be_what_they_are_by_standard() {
         ("jti missing", without_claim("jti"), Ok(())),
         ("jti a number", with_claim("jti", 1), MALFORMED),
         ("jti null", with_claim("jti", Value::Null), MALFORMED),
+        ("jti empty, which many would share", with_claim("jti", ""), MALFORMED),
+        ("aud text", with_claim("aud", "anything"), Ok(())),
+        ("aud empty text", with_claim("aud", ""), Ok(())),
+        ("aud of several", with_claim("aud", json!(["a", "b"])), Ok(())),
+        ("aud of none", with_claim("aud", json!([])), Ok(())),
+        ("aud a number", with_claim("aud", 7), MALFORMED),
+        ("aud null", with_claim("aud", Value::Null), MALFORMED),
+        ("aud an object", with_claim("aud", json!({ "a": 1 })), MALFORMED),
+        ("aud of text and a number", with_claim("aud", json!([CLIENT, 1])), MALFORMED),
+        ("aud nested", with_claim("aud", json!([["a"]])), MALFORMED),
         ("scope missing", without_claim("scope"), Ok(())),
         ("scope an array", with_claim("scope", json!(["openid"])), MALFORMED),
         ("an unknown claim", with_claim("version", 2), Ok(())),
