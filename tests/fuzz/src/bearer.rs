@@ -6,12 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
-};
+use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use identity::{Caller, FetchError, JwksFetch, LOCAL_ISSUER, LocalIssuer, Refused, Rules, TOKEN_BYTES_MAX, Verifier};
+use identity::{Caller, FetchError, JwksFetch, LOCAL_ISSUER, LocalIssuer, Refused, TOKEN_BYTES_MAX, Verifier};
 use serde_json::{Value, json};
 
 /// The time of every run, in seconds since 1970.

@@ -623,6 +623,53 @@ fn the_memory_is_bounded_and_refusals_take_no_room_in_it() {
     assert!((1..=8).contains(&verifier.memo.len()), "{}", verifier.memo.len());
 }
 
+#[test]
+fn a_memory_of_one_issuers_token_says_nothing_about_another_issuers() {
+    const OTHER: &str = "https://other.test/pool";
+    // Both publish a key of the same name, and both know a person and a token by the same ids.
+    let other_jwk = forge::two().jwk().as_object().unwrap().clone().into_iter();
+    let renamed: serde_json::Map<_, _> =
+        other_jwk.map(|(name, value)| if name == "kid" { (name, json!(one().kid)) } else { (name, value) }).collect();
+    let other = Issuer { issuer: OTHER.into(), bundled: Some(json!({ "keys": [renamed] }).to_string()), ..offline() };
+    let issuers = vec![offline(), other];
+    let verifier = Verifier::new(issuers, Arc::new(NoNetwork), None, forge::fixed_clock()).unwrap();
+    let verify = |token: &str| now_or_panic(verifier.verify(Some(&bearer(token))));
+    let of_other = |header: &mut Value, claims: &mut Value| {
+        header["kid"] = json!(one().kid);
+        claims["iss"] = json!(OTHER);
+    };
+
+    let first = one().token(|_, _| {});
+    assert_eq!(verify(&first).unwrap().issuer, ISSUER);
+    // Its signature, remembered as good, under the other's name.
+    let unsigned = two().token(of_other);
+    let (signed, _) = unsigned.rsplit_once('.').unwrap();
+    let (_, signature) = first.rsplit_once('.').unwrap();
+    assert_eq!(verify(&format!("{signed}.{signature}")).err(), Some(Refused::BadSignature));
+    assert_eq!(verify(&one().token(of_other)).err(), Some(Refused::BadSignature));
+    assert_eq!(verify(&unsigned).unwrap().issuer, OTHER);
+    assert_eq!(verify(&first).unwrap().issuer, ISSUER, "still its own");
+    // A verifier that does not know the issuer has no memory of it either.
+    assert_eq!(now_or_panic(self::verifier().verify(Some(&bearer(&unsigned)))).err(), Some(Refused::UnknownIssuer));
+}
+
+#[test]
+fn whoever_signs_out_everywhere_is_refused_at_once_though_remembered() {
+    let clock = ManualClock::new();
+    let list = crate::ProcessDenylist::new(clock.as_clock());
+    let verifier = verifier_with(&clock, Rules::default()).with_denylist(list.clone());
+    let token = bearer(&one().token(|_, _| {}));
+    let caller = now_or_panic(verifier.verify(Some(&token))).unwrap();
+    assert!(Arc::ptr_eq(&caller, &now_or_panic(verifier.verify(Some(&token))).unwrap()), "remembered");
+    now_or_panic(list.revoke_user(&caller.sub, NOW)).unwrap();
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Revoked));
+    // For as long as it could have been taken.
+    clock.set(NOW + 3500 + 59);
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Revoked));
+    clock.advance(1);
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Expired));
+}
+
 #[derive(Default)]
 struct Revocations {
     revoked: Mutex<Vec<String>>,
