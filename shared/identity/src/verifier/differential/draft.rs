@@ -132,5 +132,5 @@ pub(super) fn respelled(part: &str) -> Option<String> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = part.split_at_checked(part.len().checked_sub(1)?)?;
     let value = ALPHABET.iter().position(|letter| [*letter] == *last.as_bytes())?;
-    (part.len() % 4 != 0).then(|| format!("{rest}{}", char::from(ALPHABET[value ^ 1])))
+    (!part.len().is_multiple_of(4)).then(|| format!("{rest}{}", char::from(ALPHABET[value ^ 1])))
 }
