@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::failure::{Doing, Failure, Result};
 use crate::shell::{self, Stopwatch};
-use crate::{stack, tidy, venv};
+use crate::{peers, stack, tidy, venv};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Stage {
@@ -61,7 +61,9 @@ pub(crate) fn run(root: &Path, filter: Option<&str>, only: &[Stage]) -> Result<(
                 &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
             )),
             Stage::Tidy => tidy::check(root, false),
-            Stage::Test => venv::prepare(root).and_then(|()| test(root, filter, &mut counts)),
+            Stage::Test => {
+                venv::prepare(root).and_then(|()| peers::prepare(root)).and_then(|()| test(root, filter, &mut counts))
+            }
             Stage::Lint => venv::prepare(root).and_then(|()| lint(root)),
             Stage::Stack => venv::prepare(root).and_then(|()| stack::test(root, filter, |line| counts.add(line))),
         };

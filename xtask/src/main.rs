@@ -5,8 +5,10 @@ mod bench;
 mod binaries;
 mod checks;
 mod failure;
+mod fuzz;
 mod inventory;
 mod new_endpoint;
+mod peers;
 mod shell;
 mod stack;
 mod template;
@@ -45,7 +47,8 @@ enum Task {
         #[arg(long)]
         fix: bool,
     },
-    /// Make target/venv, the servers that integration tests start (valkey-server, an SQS and S3 emulator)
+    /// Make target/venv, the servers that integration tests start (valkey-server, an SQS and S3 emulator), and, where
+    /// npm is, target/peers, implementations that ours are compared with
     Venv,
     /// Build every function for deployment into target/lambda/<function>/bootstrap and list the sizes
     Build(binaries::Options),
@@ -56,6 +59,8 @@ enum Task {
     },
     /// Write a new endpoint with its tests, bin, event and part of the template, and list it in its domain
     NewEndpoint(new_endpoint::Request),
+    /// Feed a target of tests/fuzz with inputs that reach ever more of the code
+    Fuzz(fuzz::Options),
     /// Write docs/openapi.json from the code
     Openapi,
 }
@@ -81,10 +86,11 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Test { filter, only } => checks::run(&root, filter.as_deref(), &only),
         Task::Tidy { fix } => tidy::check(&root, fix),
-        Task::Venv => venv::prepare(&root),
+        Task::Venv => venv::prepare(&root).and_then(|()| peers::prepare(&root)),
         Task::Build(options) => binaries::build(&root, &options),
         Task::Bench { which: None } => bench::all(&root),
         Task::Bench { which: Some(Bench::Init(options)) } => bench::init(&root, &options),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::NewEndpoint(request) => new_endpoint::write(&root, &request),
         Task::Openapi => inventory::write_document(&root, &inventory::ask(&root)?),
     }

@@ -23,7 +23,12 @@ pub(crate) fn check(claims: &Members, issuer: &Issuer, now: u64, leeway_seconds:
     let not_before = seconds(claims, "nbf")?;
     seconds(claims, "auth_time")?;
     text(claims, "scope")?;
+    audience(claims)?;
+    // Signing out marks it: one that all tokens without a name of their own share would take strangers along.
     let jti = text(claims, "jti")?;
+    if jti.is_some_and(str::is_empty) {
+        return Err(Refused::Malformed);
+    }
     let groups = texts(claims, "cognito:groups")?;
 
     if text(claims, "token_use")? != Some("access") {
@@ -68,6 +73,14 @@ fn text<'c>(claims: &'c Members, name: &str) -> Result<Option<&'c str>, Refused>
 /// A time in whole seconds. Fractions are allowed by RFC 7519 but written by none of our issuers.
 fn seconds(claims: &Members, name: &str) -> Result<Option<u64>, Refused> {
     claims.get(name).map(|claim| claim.as_u64().ok_or(Refused::Malformed)).transpose()
+}
+
+/// One audience or several (RFC 7519, 4.1.3). Access tokens name their client in `client_id`; only the form counts here.
+fn audience(claims: &Members) -> Result<(), Refused> {
+    match claims.get("aud") {
+        Some(Json::Array(_)) => texts(claims, "aud").map(drop),
+        _ => text(claims, "aud").map(drop),
+    }
 }
 
 fn texts(claims: &Members, name: &str) -> Result<Vec<String>, Refused> {

@@ -43,7 +43,7 @@ pub(crate) fn two() -> &'static Forge {
 }
 
 impl Forge {
-    fn new(kid: &'static str) -> Self {
+    pub(crate) fn new(kid: &'static str) -> Self {
         Self { kid, pair: RsaKeyPair::generate(KeySize::Rsa2048).unwrap() }
     }
 

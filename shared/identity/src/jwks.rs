@@ -170,7 +170,9 @@ mod tests {
         for operations in [serde_json::json!(["sign"]), serde_json::json!([]), serde_json::json!("verify")] {
             assert!(!usable(|key| key["key_ops"] = operations));
         }
-        assert!(!usable(|key| key["kid"] = serde_json::json!(7)));
+        for name in ["kty", "kid", "use", "alg", "n", "e"] {
+            assert!(!usable(|key| key[name] = serde_json::json!(7)), "{name} a number");
+        }
         assert!(!usable(|key| key["kid"] = serde_json::json!("k".repeat(257))));
     }
 

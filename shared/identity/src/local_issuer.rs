@@ -48,19 +48,24 @@ pub enum LocalIssuerError {
 
 /// An access token's claims, named and ordered as Cognito does.
 #[derive(Serialize)]
-struct AccessTokenClaims<'a> {
-    sub: &'a str,
+pub(crate) struct AccessClaims<'a> {
+    pub(crate) sub: &'a str,
     #[serde(rename = "cognito:groups", skip_serializing_if = "<[String]>::is_empty")]
-    groups: &'a [String],
-    iss: &'a str,
-    client_id: &'a str,
-    token_use: &'a str,
-    scope: &'a str,
-    auth_time: u64,
-    exp: u64,
-    iat: u64,
-    jti: &'a str,
-    username: &'a str,
+    pub(crate) groups: &'a [String],
+    pub(crate) iss: &'a str,
+    pub(crate) client_id: &'a str,
+    /// With the next: of a session and the event that issued this. A token issued by itself has neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin_jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) event_id: Option<&'a str>,
+    pub(crate) token_use: &'a str,
+    pub(crate) scope: &'a str,
+    pub(crate) auth_time: u64,
+    pub(crate) exp: u64,
+    pub(crate) iat: u64,
+    pub(crate) jti: &'a str,
+    pub(crate) username: &'a str,
 }
 
 impl LocalIssuer {
@@ -138,11 +143,13 @@ impl LocalIssuer {
         let sub = Self::user_id(username)?;
         let mut jti = [0; 16];
         self.random.fill(&mut jti).expect("the system's random numbers do not run out");
-        let claims = AccessTokenClaims {
+        let claims = AccessClaims {
             sub: sub.as_str(),
             groups,
             iss: LOCAL_ISSUER,
             client_id,
+            origin_jti: None,
+            event_id: None,
             token_use: "access",
             scope: "aws.cognito.signin.user.admin",
             auth_time: now,

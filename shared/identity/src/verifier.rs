@@ -177,4 +177,6 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, Refused> {
 }
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod tests;

@@ -52,6 +52,7 @@ const ROOMS: &[Room] = &[
     },
     Room { folder: "infra/local", ours: &["*"], never: &[] },
     Room { folder: "tests", ours: &["*"], never: &[] },
+    Room { folder: "tests/fuzz", ours: &["*"], never: &[] },
     Room { folder: "xtask", ours: &["access", "lambdas"], never: &["redis", AWS, AWS_CONFIG, LAMBDA] },
 ];
 

@@ -355,6 +355,119 @@ async fn a_cache_that_hangs_costs_half_a_second_at_most() {
     assert_eq!(cache.0.load(Ordering::SeqCst), 1, "keys in memory need no cache");
 }
 
+#[tokio::test]
+async fn many_different_unknown_keys_cause_one_fetch_though_it_fails() {
+    let setting = Setting::new(Network::answering(one().jwks()));
+    assert_eq!(setting.verify(&first()).await, OK);
+    setting.network.answer(None);
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let (verifier, authorization) = (Arc::clone(&setting.verifier), bearer(&unheard_of(number)));
+        callers.spawn(async move { verifier.verify(Some(&authorization)).await.map(|_| ()) });
+    }
+    assert!(callers.join_all().await.into_iter().all(|result| result == UNAVAILABLE));
+    assert_eq!(setting.network.count(), 2);
+    assert_eq!(setting.verify(&first()).await, OK, "known keys are not held up");
+}
+
+#[tokio::test]
+async fn an_issuer_that_answers_again_starts_the_pauses_over() {
+    let setting = Setting::new(Network::answering(one().jwks()));
+    setting.network.answer(None);
+    for pause in [5, 10] {
+        assert_eq!(setting.verify(&unheard_of(1)).await, UNAVAILABLE);
+        setting.clock.advance(pause);
+    }
+    setting.network.answer(one().jwks());
+    assert_eq!(setting.verify(&unheard_of(1)).await, UNKNOWN);
+    setting.clock.advance(59);
+    assert_eq!(setting.verify(&unheard_of(1)).await, UNKNOWN);
+    assert_eq!(setting.network.count(), 3, "the first pause after an answer in vain");
+    setting.clock.advance(1);
+    assert_eq!(setting.verify(&unheard_of(1)).await, UNKNOWN);
+    assert_eq!(setting.network.count(), 4);
+}
+
+/// A key set over HTTP that counts who asks.
+struct JwksServer {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl JwksServer {
+    /// Answers every request with this status line's and body's response.
+    async fn start(status: &'static str, body: String) -> Self {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let _read = stream.read(&mut request).await.unwrap();
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn count(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_keys_reaches_each_issuer_a_few_times_an_hour_and_no_issuer_for_another() {
+    const FAILING: &str = "https://failing.test/pool";
+    const QUIET: &str = "https://quiet.test/pool";
+    let flooded = JwksServer::start("200 OK", one().jwks()).await;
+    let failing = JwksServer::start("503 Busy", String::new()).await;
+    let quiet = JwksServer::start("200 OK", two().jwks()).await;
+    let issuers = [(ISSUER, &flooded), (FAILING, &failing), (QUIET, &quiet)].map(|(issuer, server)| Issuer {
+        issuer: issuer.into(),
+        jwks_url: Some(server.url.clone()),
+        ..forge::issuer()
+    });
+    let clock = ManualClock::new();
+    let fetch = Arc::new(crate::fetch::HttpJwksFetch::default());
+    let verifier = Verifier::new(issuers.to_vec(), fetch, None, clock.as_clock()).unwrap();
+    let made_up = |issuer: &str, number: u64| {
+        bearer(&two().token(|header, claims| {
+            header["kid"] = json!(format!("kid-{number}"));
+            claims["iss"] = json!(issuer);
+            claims["exp"] = json!(NOW + 1_000_000);
+        }))
+    };
+
+    // A made-up key for each every second, for an hour; no pause is longer than five minutes.
+    for second in 0..3600 {
+        let to_flooded = made_up(ISSUER, second);
+        assert_eq!(verifier.verify(Some(&to_flooded)).await.err(), Some(Refused::UnknownKey));
+        // Every tenth second is enough to show this one's pauses, and saves signatures.
+        if second % 10 == 0 {
+            let to_failing = made_up(FAILING, second);
+            assert_eq!(verifier.verify(Some(&to_failing)).await.err(), Some(Refused::KeysUnavailable));
+        }
+        clock.advance(1);
+    }
+    // Pauses of 60, 120, 240 and then 300 s end at 60, 180, 420, 720, … 3420.
+    assert_eq!(flooded.count(), 14);
+    // Pauses of 5, 10, 20, 40, 80, 160 and then 300 s, each rounded up to the next question.
+    assert_eq!(failing.count(), 17);
+    assert_eq!(quiet.count(), 0);
+
+    let good = two().token(|_, claims| {
+        claims["iss"] = json!(QUIET);
+        claims["exp"] = json!(NOW + 1_000_000);
+    });
+    assert!(verifier.verify(Some(&bearer(&good))).await.is_ok(), "others' floods cost this issuer nothing");
+    assert_eq!(quiet.count(), 1);
+}
+
 #[test]
 fn a_pause_never_overflows() {
     let mut gate = Gate::default();

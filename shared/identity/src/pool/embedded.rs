@@ -340,17 +340,9 @@ impl UserPool for EmbeddedPool {
         let verdict = self.codes.judge(CodePurpose::ResetPassword, &user.user, code, self.clock.now()).await?;
         let Verdict::Right(guess) = verdict else { return Err(verdict.into_error()) };
         let password = self.hasher.hash(new).await?;
-        for _ in 0..TRIES {
-            let writes = vec![self.users.reset(&user.user, &password)?, self.codes.spend(&guess, self.clock.now())?];
-            match self.users.transact(writes).await {
-                Ok(()) => return Ok(()),
-                // Used, replaced or guessed at too often since it was found right, or the account is gone.
-                Err(AccessError::ConditionFailed { .. }) => return Err(PoolError::CodeExpired),
-                Err(AccessError::Contended { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(PoolError::unavailable("others are changing the same account"))
+        let writes = vec![self.users.reset(&user.user, &password)?, self.codes.spend(&guess, self.clock.now())?];
+        // Used, replaced or guessed at too often since it was found right, or the account is gone.
+        self.users.transact_or(writes, PoolError::CodeExpired).await
     }
 
     async fn change_password(

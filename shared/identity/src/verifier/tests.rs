@@ -28,7 +28,7 @@ fn verifier() -> Verifier {
 }
 
 /// Runs a future that never waits, outside of any runtime.
-fn now_or_panic<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now_or_panic<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(value) => value,
@@ -430,6 +430,16 @@ fn the_other_claims_must_be_what_they_are_by_standard() {
         ("jti missing", without_claim("jti"), Ok(())),
         ("jti a number", with_claim("jti", 1), MALFORMED),
         ("jti null", with_claim("jti", Value::Null), MALFORMED),
+        ("jti empty, which many would share", with_claim("jti", ""), MALFORMED),
+        ("aud text", with_claim("aud", "anything"), Ok(())),
+        ("aud empty text", with_claim("aud", ""), Ok(())),
+        ("aud of several", with_claim("aud", json!(["a", "b"])), Ok(())),
+        ("aud of none", with_claim("aud", json!([])), Ok(())),
+        ("aud a number", with_claim("aud", 7), MALFORMED),
+        ("aud null", with_claim("aud", Value::Null), MALFORMED),
+        ("aud an object", with_claim("aud", json!({ "a": 1 })), MALFORMED),
+        ("aud of text and a number", with_claim("aud", json!([CLIENT, 1])), MALFORMED),
+        ("aud nested", with_claim("aud", json!([["a"]])), MALFORMED),
         ("scope missing", without_claim("scope"), Ok(())),
         ("scope an array", with_claim("scope", json!(["openid"])), MALFORMED),
         ("an unknown claim", with_claim("version", 2), Ok(())),
@@ -611,6 +621,53 @@ fn the_memory_is_bounded_and_refusals_take_no_room_in_it() {
         assert!(now_or_panic(verifier.verify(Some(&bearer(&forged)))).is_err());
     }
     assert!((1..=8).contains(&verifier.memo.len()), "{}", verifier.memo.len());
+}
+
+#[test]
+fn a_memory_of_one_issuers_token_says_nothing_about_another_issuers() {
+    const OTHER: &str = "https://other.test/pool";
+    // Both publish a key of the same name, and both know a person and a token by the same ids.
+    let other_jwk = forge::two().jwk().as_object().unwrap().clone().into_iter();
+    let renamed: serde_json::Map<_, _> =
+        other_jwk.map(|(name, value)| if name == "kid" { (name, json!(one().kid)) } else { (name, value) }).collect();
+    let other = Issuer { issuer: OTHER.into(), bundled: Some(json!({ "keys": [renamed] }).to_string()), ..offline() };
+    let issuers = vec![offline(), other];
+    let verifier = Verifier::new(issuers, Arc::new(NoNetwork), None, forge::fixed_clock()).unwrap();
+    let verify = |token: &str| now_or_panic(verifier.verify(Some(&bearer(token))));
+    let of_other = |header: &mut Value, claims: &mut Value| {
+        header["kid"] = json!(one().kid);
+        claims["iss"] = json!(OTHER);
+    };
+
+    let first = one().token(|_, _| {});
+    assert_eq!(verify(&first).unwrap().issuer, ISSUER);
+    // Its signature, remembered as good, under the other's name.
+    let unsigned = two().token(of_other);
+    let (signed, _) = unsigned.rsplit_once('.').unwrap();
+    let (_, signature) = first.rsplit_once('.').unwrap();
+    assert_eq!(verify(&format!("{signed}.{signature}")).err(), Some(Refused::BadSignature));
+    assert_eq!(verify(&one().token(of_other)).err(), Some(Refused::BadSignature));
+    assert_eq!(verify(&unsigned).unwrap().issuer, OTHER);
+    assert_eq!(verify(&first).unwrap().issuer, ISSUER, "still its own");
+    // A verifier that does not know the issuer has no memory of it either.
+    assert_eq!(now_or_panic(self::verifier().verify(Some(&bearer(&unsigned)))).err(), Some(Refused::UnknownIssuer));
+}
+
+#[test]
+fn whoever_signs_out_everywhere_is_refused_at_once_though_remembered() {
+    let clock = ManualClock::new();
+    let list = crate::ProcessDenylist::new(clock.as_clock());
+    let verifier = verifier_with(&clock, Rules::default()).with_denylist(list.clone());
+    let token = bearer(&one().token(|_, _| {}));
+    let caller = now_or_panic(verifier.verify(Some(&token))).unwrap();
+    assert!(Arc::ptr_eq(&caller, &now_or_panic(verifier.verify(Some(&token))).unwrap()), "remembered");
+    now_or_panic(list.revoke_user(&caller.sub, NOW)).unwrap();
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Revoked));
+    // For as long as it could have been taken.
+    clock.set(NOW + 3500 + 59);
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Revoked));
+    clock.advance(1);
+    assert_eq!(now_or_panic(verifier.verify(Some(&token))).err(), Some(Refused::Expired));
 }
 
 #[derive(Default)]

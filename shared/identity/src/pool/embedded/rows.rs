@@ -69,6 +69,17 @@ pub(super) struct Users {
 /// A key that no row has: looked up where there is nothing, so that it takes as long as where there is something.
 const NOBODY: &str = "nobody";
 
+/// Sets the password of a then confirmed account, and ends all sessions.
+fn new_password(password: &str) -> Expression {
+    Expression::new("SET #password = :password, #status = :confirmed, #epoch = #epoch + :one")
+        .name("#status", "status")
+        .name("#password", "password")
+        .name("#epoch", "epoch")
+        .string(":password", password)
+        .string(":confirmed", "confirmed")
+        .number(":one", 1)
+}
+
 impl Users {
     pub(super) fn open(tables: &Tables, rao: &Rao) -> Self {
         Self { tables: tables.clone(), users: Dao::open(tables, rao), addresses: Dao::open(tables, rao) }
@@ -88,19 +99,24 @@ impl Users {
     pub(super) async fn insert(&self, user: &UserRow) -> Result<(), PoolError> {
         let absent = |name| Some(Expression::new("attribute_not_exists(#key)").name("#key", name));
         let address = AddressRow { user: user.user.clone() };
+        let writes = vec![
+            self.addresses.put(user.address.as_str(), &address, absent(POOL_ADDRESSES.partition_key))?,
+            self.users.put(&user.user, user, absent(POOL_USERS.partition_key))?,
+        ];
+        self.transact_or(writes, PoolError::UserExists).await
+    }
+
+    /// A transaction, tried again while others write the same rows. When a condition does not hold: `changed`.
+    pub(super) async fn transact_or(&self, writes: Vec<Write>, changed: PoolError) -> Result<(), PoolError> {
         for _ in 0..TRIES {
-            let writes = vec![
-                self.addresses.put(user.address.as_str(), &address, absent(POOL_ADDRESSES.partition_key))?,
-                self.users.put(&user.user, user, absent(POOL_USERS.partition_key))?,
-            ];
-            match self.tables.transact(writes).await {
+            match self.transact(writes.clone()).await {
                 Ok(()) => return Ok(()),
-                Err(AccessError::ConditionFailed { .. }) => return Err(PoolError::UserExists),
+                Err(AccessError::ConditionFailed { .. }) => return Err(changed),
                 Err(AccessError::Contended { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(PoolError::unavailable("others are signing up with the same address"))
+        Err(PoolError::unavailable("others are writing the same account"))
     }
 
     pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<(), AccessError> {
@@ -120,14 +136,7 @@ impl Users {
 
     /// For a transaction: sets the password and ends all sessions.
     pub(super) fn reset(&self, user: &str, password: &str) -> Result<Write, AccessError> {
-        let change = Expression::new("SET #password = :password, #status = :confirmed, #epoch = #epoch + :one")
-            .name("#status", "status")
-            .name("#password", "password")
-            .name("#epoch", "epoch")
-            .string(":password", password)
-            .string(":confirmed", "confirmed")
-            .string(":reset", "resetRequired")
-            .number(":one", 1);
+        let change = new_password(password).string(":reset", "resetRequired");
         self.users.update(user, None, change, "#status IN (:confirmed, :reset)")
     }
 
@@ -138,15 +147,7 @@ impl Users {
         epoch: u64,
         password: &str,
     ) -> Result<Option<UserRow>, AccessError> {
-        let change = Expression::new("SET #password = :password, #status = :confirmed, #epoch = #epoch + :one")
-            .name("#status", "status")
-            .name("#password", "password")
-            .name("#epoch", "epoch")
-            .string(":password", password)
-            .string(":confirmed", "confirmed")
-            .string(":temporary", "mustChangePassword")
-            .number(":epoch", epoch)
-            .number(":one", 1);
+        let change = new_password(password).string(":temporary", "mustChangePassword").number(":epoch", epoch);
         self.update(user, change, "#status = :temporary AND #epoch = :epoch").await
     }
 

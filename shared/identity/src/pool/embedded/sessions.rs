@@ -18,7 +18,7 @@ use crate::compact::Compact;
 use crate::fetch::{FetchError, JwksFetch};
 use crate::issuer::{Issuer, IssuerError};
 use crate::json::Json;
-use crate::local_issuer::LOCAL_ISSUER;
+use crate::local_issuer::{AccessClaims, LOCAL_ISSUER};
 use crate::pool::{AccessToken, PoolError, RefreshToken};
 use crate::verifier::{Rules, Verifier};
 
@@ -207,25 +207,6 @@ pub(super) struct Minted<'a> {
     pub(super) expires_at: u64,
 }
 
-/// An access token's claims, named and ordered as Cognito does.
-#[derive(Serialize)]
-pub(super) struct AccessClaims<'a> {
-    sub: &'a str,
-    #[serde(rename = "cognito:groups", skip_serializing_if = "<[String]>::is_empty")]
-    groups: &'a [String],
-    iss: &'a str,
-    client_id: &'a str,
-    origin_jti: &'a str,
-    event_id: &'a str,
-    token_use: &'a str,
-    scope: &'a str,
-    auth_time: u64,
-    exp: u64,
-    iat: u64,
-    jti: &'a str,
-    username: &'a str,
-}
-
 /// An id token's claims, named and ordered as Cognito does.
 #[derive(Serialize)]
 pub(super) struct IdClaims<'a> {
@@ -256,8 +237,8 @@ impl<'a> Minted<'a> {
             groups: &self.user.groups,
             iss: LOCAL_ISSUER,
             client_id: self.client_id,
-            origin_jti: &self.session.session,
-            event_id: self.event_id,
+            origin_jti: Some(&self.session.session),
+            event_id: Some(self.event_id),
             token_use: "access",
             scope: "aws.cognito.signin.user.admin",
             auth_time: self.session.signed_in_at,
