@@ -1,8 +1,11 @@
-"""Starts MiniStack, with what CloudFormation does on AWS and its 1.5.33 does not. What is deployed stays what it is."""
+"""Starts MiniStack, with what AWS does and its 1.5.33 does not. What is deployed stays what it is."""
 
+import json
 import socketserver
 import sys
+from email.utils import parseaddr
 
+from ministack.core import iam_actions
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks  # noqa: F401
 
@@ -34,6 +37,19 @@ for kind, name, attributes in [
         "create": lambda *args, made=(name, attributes): made,
         "delete": lambda *args, **kwargs: None,
     }
+
+# Whether a letter may be sent is asked of its sender's identity.
+ses_resource = iam_actions._ses_v2_resource_arn
+
+
+def sender_identity(method, path, body, region, account):
+    if (method, path.rstrip("/")) != ("POST", "/v2/email/outbound-emails"):
+        return ses_resource(method, path, body, region, account)
+    sender = parseaddr(json.loads(body).get("FromEmailAddress", ""))[1]
+    return f"arn:aws:ses:{region}:{account}:identity/{sender}"
+
+
+iam_actions._ses_v2_resource_arn = sender_identity
 
 from ministack.app import main  # noqa: E402
 
