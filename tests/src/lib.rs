@@ -5,11 +5,15 @@
 mod accounts;
 mod contracts;
 mod endpoints;
+mod faults;
 mod jobs;
+mod killed;
 mod limits;
 mod local;
 mod members;
+mod oracle;
 mod read_path;
+mod rows;
 mod servers;
 mod tables;
 mod world;
