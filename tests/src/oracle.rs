@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use access::EmailAddress;
 use futures::future::join_all;
@@ -40,7 +41,11 @@ impl World {
     async fn two_people(&self) -> String {
         let new = |email| (EmailAddress::new(email).unwrap(), Password::new(PASSWORD).unwrap());
         let (email, password) = new(CONFIRMED);
-        self.app.users.create_user(&NewUser { email, password, password_is_temporary: false }).await.unwrap();
+        let made = NewUser { email, password, password_is_temporary: false };
+        let sub = self.app.users.create_user(&made).await.unwrap();
+        self.app.members.create_user(sub.as_str()).await.unwrap();
+        // No new member any more, who would be welcomed.
+        self.clock.advance(Duration::from_secs(8 * 24 * 3600));
         let (email, password) = new(UNCONFIRMED);
         self.app.users.sign_up(&email, &password).await.unwrap();
         self.first_member().await

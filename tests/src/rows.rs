@@ -39,11 +39,11 @@ impl Rows {
         rows.collect()
     }
 
-    /// How many rows of a table have this text anywhere in them.
-    pub(crate) async fn naming(&self, table: &Table, text: &str) -> usize {
+    /// All rows of a table, each as one text with all its names and values.
+    pub(crate) async fn texts(&self, table: &Table) -> Vec<String> {
         let scan = self.aws.dynamodb().scan().table_name(self.name(table)).consistent_read(true);
         let items: Result<Vec<_>, _> = scan.into_paginator().items().send().collect().await;
-        items.unwrap().iter().filter(|item| format!("{item:?}").contains(text)).count()
+        items.unwrap().into_iter().map(|item| format!("{item:?}")).collect()
     }
 
     fn name(&self, table: &Table) -> String {
