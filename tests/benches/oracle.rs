@@ -155,8 +155,8 @@ fn report(measured: &[(&Endpoint, [Times; 3])], date: &str) -> String {
         }
     }
     page.push_str(
-        "\nEach endpoint does all its work, whatever that is, and then answers on a beat of 500 ms \
-         (`functions/accounts/src/evenly.rs`): what is left to be measured is the timer and the way back. Confirming \
+        "\nEach endpoint does all its work, whatever that is, and then answers on a beat of 500 ms, \
+         a sign-up of 1 s (`functions/accounts/src/evenly.rs`): what is left to be measured is the timer and the way back. Confirming \
          and resetting answer on the same beat.\n",
     );
     page

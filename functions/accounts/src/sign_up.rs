@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
+use crate::evenly::{LONG_BEAT, on_the_beat};
 use crate::letters;
 use crate::session::refused;
 
@@ -63,7 +63,7 @@ impl CodeSent {
         (status = 409, description = "`referral_invalid`: the code is unknown, disabled or used up.")))]
 async fn sign_up(State(app): State<App>, Json(body): Json<SignUp>) -> Result<Response, ApiError> {
     app.limits.admit(&[(SIGN_UP_BY_ADDRESS, body.email.as_str())]).await?;
-    evenly(begin(&app, &body)).await?;
+    on_the_beat(LONG_BEAT, begin(&app, &body)).await?;
     Ok((StatusCode::CREATED, axum::Json(CodeSent::to(&body.email))).into_response())
 }
 
