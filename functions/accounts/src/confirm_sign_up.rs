@@ -44,7 +44,7 @@ struct Welcome {
         (status = 400, description = "`code_wrong`, also for one that is no longer good: ask for another at /v1/auth/confirm/resend.")))]
 async fn confirm_sign_up(State(app): State<App>, Json(body): Json<Confirmation>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
-    evenly(confirm(&app, &body)).await
+    evenly(Box::pin(confirm(&app, &body))).await
 }
 
 async fn confirm(app: &App, body: &Confirmation) -> Result<Response, ApiError> {

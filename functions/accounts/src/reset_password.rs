@@ -42,7 +42,7 @@ pub(crate) struct Changed {
         (status = 400, description = "`code_wrong`, also for one that is no longer good: ask for another at /v1/auth/password/forgot.")))]
 async fn reset_password(State(app): State<App>, Json(body): Json<Reset>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
-    evenly(reset(&app, &body)).await?;
+    evenly(Box::pin(reset(&app, &body))).await?;
     let detail = "The password is changed, and every session has ended. Sign in at /v1/auth/signin.";
     Ok(axum::Json(Changed { detail }).into_response())
 }
