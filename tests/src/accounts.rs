@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::world::{Answer, Person, World};
 
-const PASSWORD: &str = "a tortoise on the windowsill";
-const ANOTHER: &str = "two herons in the rain";
+pub(crate) const PASSWORD: &str = "a tortoise on the windowsill";
+pub(crate) const ANOTHER: &str = "two herons in the rain";
 
 impl World {
     /// A member from whom others can come, and the code to come with.
@@ -23,32 +23,32 @@ impl World {
         self.app.members.find(sub.as_str()).await.unwrap().unwrap().referral_code.to_string()
     }
 
-    async fn sign_up(&self, email: &str, code: &str) -> Answer {
+    pub(crate) async fn sign_up(&self, email: &str, code: &str) -> Answer {
         let body = json!({ "email": email, "password": PASSWORD, "referralCode": code });
         self.anon().post("/v1/auth/signup", &body).await
     }
 
-    async fn confirm(&self, email: &str) -> Answer {
+    pub(crate) async fn confirm(&self, email: &str) -> Answer {
         let code = self.code_for(email).await;
         self.anon().post("/v1/auth/confirm", &json!({ "email": email, "code": code, "password": PASSWORD })).await
     }
 
     /// Signed up, confirmed, and welcomed.
-    async fn member(&self, email: &str, code: &str) -> Value {
+    pub(crate) async fn member(&self, email: &str, code: &str) -> Value {
         self.sign_up(email, code).await.assert(201);
         let session = self.confirm(email).await.assert(200).json();
         self.work_all().await;
         session
     }
 
-    async fn sign_in(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
         self.anon().post("/v1/auth/signin", &json!({ "email": email, "password": password })).await
     }
 
     /// The templates of what an address was sent, oldest first.
-    async fn letters_to(&self, email: &str) -> Vec<String> {
+    pub(crate) async fn letters_to(&self, email: &str) -> Vec<String> {
         self.work_all().await;
-        let mut filed = self.outbox.list(100, None).await.unwrap();
+        let mut filed = self.outbox.list(usize::MAX, None).await.unwrap();
         filed.retain(|filed| filed.to.as_str() == email);
         filed.into_iter().rev().map(|filed| filed.template).collect()
     }
@@ -65,7 +65,7 @@ impl World {
         digits.expect("six digits").to_owned()
     }
 
-    fn with_token(&self, session: &Value) -> Person {
+    pub(crate) fn with_token(&self, session: &Value) -> Person {
         self.bearer(session["accessToken"].as_str().unwrap())
     }
 }

@@ -1,31 +1,21 @@
 //! Members over a real DynamoDB engine: crowds at one code, processes that die half-way, and what is left of who goes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access::tables::{REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
-use access::{
-    AccessError, Aws, AwsConfig, Credentials, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Roots,
-    Tables, Timestamp,
-};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use access::{AccessError, Aws, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Tables, Timestamp};
 use futures::FutureExt;
 use futures::future::join_all;
 use holdfast::Embedded;
 use members::{Created, Joined, Member, Members, PlacesSet, Referral, ReferralCode, ReferralUse, Refusal};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
+
+use crate::faults::{MOMENTS, Moment, Mortal, Proxy, client};
+use crate::rows::{Row, Rows};
 
 /// Later than any day these tests run on: the engine removes what has expired by the machine's clock.
 const START: Timestamp = Timestamp(4_000_000_000_000);
@@ -79,24 +69,13 @@ impl Store {
         }
     }
 
+    fn tables(&self) -> Rows {
+        Rows { aws: self.engine.aws(), prefix: "t-", since: START }
+    }
+
     /// All rows of a table, as they are.
-    async fn rows(&self, table: &Table) -> Vec<HashMap<String, Value>> {
-        let scan = self.engine.aws().dynamodb().scan().table_name(format!("t-{}", table.name)).consistent_read(true);
-        let items: Result<Vec<_>, _> = scan.into_paginator().items().send().collect().await;
-        let rows = items.unwrap().into_iter().map(|item| {
-            let values = item.into_iter().map(|(name, value)| {
-                let value = if let Ok(text) = value.as_s() {
-                    json!(text)
-                } else if let Ok(number) = value.as_n() {
-                    json!(number.parse::<u64>().unwrap())
-                } else {
-                    json!(value.as_bool().unwrap())
-                };
-                (name, value)
-            });
-            values.collect()
-        });
-        rows.collect()
+    async fn rows(&self, table: &Table) -> Vec<Row> {
+        self.tables().of(table).await
     }
 
     /// Everything there is, in one order.
@@ -111,51 +90,9 @@ impl Store {
         all
     }
 
-    /// Holds all tables against each other: no row is there without those that belong to it, and what is counted is
-    /// what is listed. Returns how many members there are.
+    /// How many members there are, whose rows are whole.
     async fn check(&self) -> usize {
-        let text = |row: &HashMap<String, Value>, name: &str| row[name].as_str().unwrap().to_owned();
-        let number = |row: &HashMap<String, Value>, name: &str| row[name].as_u64().unwrap();
-        let rows = self.rows(&USERS).await;
-        let (forgotten, users): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.contains_key("forgottenAt"));
-        let users: HashMap<_, _> = users.into_iter().map(|row| (text(&row, "user"), row)).collect();
-        for row in &forgotten {
-            let names: BTreeSet<_> = row.keys().map(String::as_str).collect();
-            let numbers = ["points", "referralsUsed", "timeCreated", "totalReferrals"];
-            let others = ["expiresAt", "forgottenAt", "referralIsValid", "user"];
-            assert_eq!(names, numbers.into_iter().chain(others).collect());
-            assert!(numbers.iter().all(|name| number(row, name) == 0) && row["referralIsValid"] == false);
-        }
-
-        let codes = self.rows(&REFERRAL_CODES).await;
-        let codes: HashMap<_, _> = codes.iter().map(|row| (text(row, "referralCode"), text(row, "user"))).collect();
-        assert_eq!(codes.len(), users.len(), "one code each");
-
-        let mut lists: HashMap<String, Vec<HashMap<String, Value>>> = HashMap::new();
-        for row in self.rows(&REFERRALS).await {
-            assert_eq!(row["confirmed"], true);
-            let (owner, invitee) = (text(&row, "user"), text(&row, "invitedUser"));
-            assert!(users.contains_key(&owner), "{owner}'s list is there without {owner}");
-            if !invitee.starts_with("forgotten:") {
-                let invitee = &users[&invitee];
-                assert_eq!(invitee["invitedBy"], owner);
-                assert_eq!(invitee["timeCreated"], row["timestamp"]);
-            }
-            lists.entry(owner).or_default().push(row);
-        }
-        for (user, row) in &users {
-            assert_eq!(codes[&text(row, "referralCode")], *user);
-            assert!(row["referralIsValid"].is_boolean() && number(row, "timeCreated") >= START.millis());
-            assert_eq!(number(row, "points"), 0);
-            let used = usize::try_from(number(row, "referralsUsed")).unwrap();
-            assert_eq!(used, lists.get(user).map_or(0, Vec::len), "places {user} has used");
-            assert!(number(row, "referralsUsed") <= number(row, "totalReferrals"));
-            if let Some(inviter) = row.get("invitedBy") {
-                let list = &lists[inviter.as_str().unwrap()];
-                assert!(list.iter().any(|referral| referral["invitedUser"] == **user), "{user} is in no list");
-            }
-        }
-        users.len()
+        self.tables().check_members().await
     }
 }
 
@@ -485,97 +422,15 @@ async fn no_confirmed_account_stays_without_rows_whatever_became_of_its_code() {
     assert_eq!(store.check().await, 8);
 }
 
-/// Stands between clients and engine, counts calls, and can stop one for ever: before the engine sees it, or when the
-/// engine has done it and nobody knows yet. Whoever asked is then as good as dead.
-struct Proxy {
-    address: SocketAddr,
-    calls: AtomicUsize,
-    stop: Mutex<Option<(usize, Moment)>>,
-    stopped: Notify,
-    engine: String,
-    client: reqwest::Client,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    Before,
-    After,
-}
-
-impl Proxy {
-    async fn start(store: &Store) -> Arc<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let proxy = Arc::new(Self {
-            address: listener.local_addr().unwrap(),
-            calls: AtomicUsize::new(0),
-            stop: Mutex::new(None),
-            stopped: Notify::new(),
-            engine: store.engine.aws().sdk_config().endpoint_url().unwrap().to_owned(),
-            client: reqwest::Client::builder().no_gzip().no_proxy().build().unwrap(),
-        });
-        let router = Router::new().fallback(Self::forward).with_state(Arc::clone(&proxy));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        proxy
-    }
-
-    fn aws(&self) -> Aws {
-        Aws::new(AwsConfig {
-            region: "eu-west-2".into(),
-            endpoint_url: Some(format!("http://{}", self.address)),
-            credentials: Credentials::new("local", "local", None, None, "proxy"),
-            roots: Roots::System,
-        })
-    }
-
-    async fn forward(State(proxy): State<Arc<Self>>, request: Request) -> Response {
-        let call = proxy.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let stop = proxy.stop.lock().unwrap().filter(|(at, _)| *at == call).map(|(_, moment)| moment);
-        if stop == Some(Moment::Before) {
-            return proxy.hang().await;
-        }
-        let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let asked = proxy.client.request(parts.method, format!("{}{}", proxy.engine, parts.uri));
-        let answer = asked.headers(parts.headers).body(body).send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = answer.bytes().await.unwrap();
-        if stop == Some(Moment::After) {
-            return proxy.hang().await;
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
-    }
-
-    async fn hang(&self) -> Response {
-        self.stopped.notify_one();
-        std::future::pending().await
-    }
-
-    /// Counts calls from here on, and stops this one.
-    fn stop(&self, at: usize, moment: Moment) {
-        self.calls.store(0, Ordering::SeqCst);
-        *self.stop.lock().unwrap() = Some((at, moment));
-    }
-
-    /// How many calls this makes.
-    async fn count<T>(&self, operation: impl Future<Output = T>) -> usize {
-        self.stop(usize::MAX, Moment::Before);
-        operation.await;
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
 #[tokio::test]
 async fn an_unknown_code_costs_as_many_calls_as_a_known_one() {
     let store = Store::new().await;
-    let proxy = Proxy::start(&store).await;
+    let proxy = Proxy::start(&store.engine.aws(), client()).await;
     let (valid, disabled) = (store.member("ann").await.referral_code, store.member("bob").await.referral_code);
     store.members.disable_code("bob").await.unwrap();
     let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
     for code in [valid, disabled, nobodys()] {
-        assert_eq!(proxy.count(members.is_valid_code(&code)).await, 2);
+        assert_eq!(proxy.faults.count(members.is_valid_code(&code)).await, 2);
     }
 }
 
@@ -623,46 +478,24 @@ async fn joins_again(store: &Store, way: &str, user: &str) {
 #[tokio::test]
 async fn a_process_killed_at_any_call_of_join_is_finished_by_the_next() {
     let store = Store::new().await;
-    let proxy = Proxy::start(&store).await;
+    let proxy = Proxy::start(&store.engine.aws(), client()).await;
     for (way, calls) in WAYS {
-        for moment in [Moment::Before, Moment::After] {
+        for moment in MOMENTS {
             let mut killed = 0;
             for at in 1.. {
                 let user = format!("{way} {moment:?} {at}");
                 about_to_join(&store, way, &user).await;
                 // A new process each time, with its own connections.
                 let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
-                proxy.stop(at, moment);
-                tokio::select! {
-                    joined = members.join(&user) => {
-                        assert_ne!(joined.unwrap(), Joined::Already);
-                        break;
-                    }
-                    () = proxy.stopped.notified() => killed += 1,
+                proxy.faults.stop(at, moment);
+                if let Some(joined) = proxy.faults.unless_stopped(members.join(&user)).await {
+                    assert_ne!(joined.unwrap(), Joined::Already);
+                    break;
                 }
+                killed += 1;
                 joins_again(&store, way, &user).await;
             }
             assert_eq!(killed, calls, "calls of join, {way}");
-        }
-    }
-}
-
-/// Ends at its n-th poll, whatever it was about to do.
-struct Mortal<F> {
-    inner: Pin<Box<F>>,
-    polls: usize,
-}
-
-impl<F: Future> Future for Mortal<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.polls.checked_sub(1) {
-            None => Poll::Ready(None),
-            Some(left) => {
-                self.polls = left;
-                self.inner.as_mut().poll(context).map(Some)
-            }
         }
     }
 }
@@ -677,7 +510,7 @@ async fn a_process_killed_between_any_two_polls_of_join_is_finished_by_the_next(
             let user = format!("{way} {polls}");
             about_to_join(&store, way, &user).await;
             let members = store.with_ids(Arc::new(RandomIds));
-            let outcome = Mortal { inner: Box::pin(members.join(&user)), polls }.await;
+            let outcome = Mortal::after(polls, members.join(&user)).await;
             match outcome {
                 None => (killed, alive) = (killed + 1, 0),
                 Some(joined) => {
@@ -767,21 +600,16 @@ async fn who_never_was_a_member_can_be_forgotten() {
 
 #[tokio::test]
 async fn a_process_killed_at_any_call_of_forget_is_finished_by_the_next() {
-    for moment in [Moment::Before, Moment::After] {
+    for moment in MOMENTS {
         let mut killed = 0;
         for at in 1.. {
             let store = Store::new().await;
-            let proxy = Proxy::start(&store).await;
+            let proxy = Proxy::start(&store.engine.aws(), client()).await;
             let code = family(&store).await;
             let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
-            proxy.stop(at, moment);
-            let done = tokio::select! {
-                outcome = members.forget("bob") => {
-                    outcome.unwrap();
-                    true
-                }
-                () = proxy.stopped.notified() => false,
-            };
+            proxy.faults.stop(at, moment);
+            let outcome = proxy.faults.unless_stopped(members.forget("bob")).await;
+            let done = outcome.map(Result::unwrap).is_some();
             assert!(!store.members.is_valid_code(&code).await.unwrap() || (at, moment) == (1, Moment::Before));
             if !done {
                 killed += 1;

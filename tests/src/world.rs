@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use access::messages::{DEAD_LETTERS, QUEUES, QueueSpec, REFRESH_CLUSTERS};
 use access::{
-    Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing, Queue, QueueError,
-    SeededIds, Timestamp,
+    Aws, Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing, Queue,
+    QueueError, RandomIds, SeededIds, Timestamp,
 };
-use api::Edge;
+use api::{ClientIp, Edge};
 use app::{App, Settings};
 use async_trait::async_trait;
 use axum::Router;
@@ -23,17 +23,21 @@ use holdfast::{Embedded, Messenger};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use identity::{EmbeddedPool, EmbeddedPoolParts, HashCost, LocalIssuer, PoolPolicy};
-use mail::FileOutbox;
+use mail::{FileOutbox, Letter, MailError, Mailer, MessageId};
 use runtime::{MakeUsers, Ports, assemble};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
+use crate::faults::{Counted, Faults, Moment, Proxy, client};
+use crate::rows::Rows;
+
 /// The chain all tests' tokens are on.
 pub(crate) const CHAIN: &str = "testnet";
 pub(crate) const STALENESS: Duration = Duration::from_secs(600);
-const START: Timestamp = Timestamp(1_790_000_000_000);
+/// Later than any day these tests run on: the engine removes what has expired by the machine's clock.
+const START: Timestamp = Timestamp(4_000_000_000_000);
 
 pub(crate) struct World {
     pub(crate) app: App,
@@ -42,12 +46,23 @@ pub(crate) struct World {
     pub(crate) source: Arc<Scripted>,
     /// Every letter written.
     pub(crate) outbox: Arc<FileOutbox>,
+    pub(crate) mail: Arc<FlakyMail>,
     pub(crate) token: Address,
     router: Router,
     issuer: Arc<LocalIssuer>,
     tables: Option<Embedded>,
     dir: TempDir,
     drained: AtomicBool,
+    /// For the proxies of processes that die.
+    client: OnceLock<reqwest::Client>,
+}
+
+/// A process of a [`World`]'s deployment that dies at one of its calls.
+pub(crate) struct Doomed {
+    pub(crate) app: App,
+    pub(crate) router: Router,
+    pub(crate) faults: Arc<Faults>,
+    _tables: Proxy,
 }
 
 /// How a world differs from the usual one.
@@ -74,6 +89,8 @@ impl World {
         let letterhead = Settings::default().letterhead;
         let outbox = FileOutbox::new(dir.path().join("outbox"), letterhead, Arc::clone(&clock) as _, Arc::clone(&ids));
         let outbox = Arc::new(outbox);
+        let mail = Arc::new(FlakyMail { inner: Arc::clone(&outbox), down: AtomicBool::new(false) });
+        let mailer = Arc::clone(&mail) as Arc<dyn Mailer>;
         let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
         let app = assemble(Ports {
             aws: tables.aws(),
@@ -90,8 +107,8 @@ impl World {
                 source: Arc::clone(&source) as _,
             }]),
             issuers: vec![issuer.as_issuer(vec!["tests".into()])],
-            users: users(&issuer, &clock, &ids, &outbox),
-            mailer: Arc::clone(&outbox) as _,
+            users: users(&issuer, &clock, &ids, &mailer),
+            mailer,
             jobs: setting.jobs.unwrap_or_default(),
             settings: Settings {
                 environment: "test".into(),
@@ -108,24 +125,50 @@ impl World {
         let router = holdfast::router(&app, &Edge::default()).unwrap();
         let token = source.token;
         let drained = AtomicBool::new(true);
-        Self { app, clock, queue, source, outbox, token, router, issuer, tables: Some(tables), dir, drained }
+        let (tables, client) = (Some(tables), OnceLock::new());
+        Self { app, clock, queue, source, outbox, mail, token, router, issuer, tables, dir, drained, client }
     }
 
     /// A second process of the same deployment: its own caches over the same tables and queues.
     pub(crate) fn another_process(&self) -> Router {
-        let ids: Arc<dyn Ids> = Arc::new(SeededIds::new(8));
+        let ids = Arc::new(SeededIds::new(8));
+        let app = self.process(self.aws(), Arc::clone(&self.queue) as _, Arc::clone(&self.mail) as _, ids);
+        holdfast::router(&app, &Edge::default()).unwrap()
+    }
+
+    /// Another, that dies at its `at`-th call of tables, queues or mail.
+    pub(crate) async fn doomed(&self, at: usize, moment: Moment) -> Doomed {
+        let tables = Proxy::start(&self.aws(), self.client.get_or_init(client).clone()).await;
+        let faults = Arc::clone(&tables.faults);
+        let queue = Counted::<dyn Queue> { inner: Arc::clone(&self.queue) as _, faults: Arc::clone(&faults) };
+        let mailer = Counted::<dyn Mailer> { inner: Arc::clone(&self.mail) as _, faults: Arc::clone(&faults) };
+        let app = self.process(tables.aws(), Arc::new(queue), Arc::new(mailer), Arc::new(RandomIds));
+        let router = holdfast::router(&app, &Edge::default()).unwrap();
+        faults.stop(at, moment);
+        Doomed { app, router, faults, _tables: tables }
+    }
+
+    fn aws(&self) -> Aws {
+        self.tables.as_ref().unwrap().aws()
+    }
+
+    pub(crate) fn rows(&self) -> Rows {
+        Rows { aws: self.aws(), prefix: "test-", since: START }
+    }
+
+    fn process(&self, aws: Aws, queue: Arc<dyn Queue>, mailer: Arc<dyn Mailer>, ids: Arc<dyn Ids>) -> App {
         let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
         let app = assemble(Ports {
-            aws: self.tables.as_ref().unwrap().aws(),
+            aws,
             table_prefix: "test-".into(),
-            queue: Arc::clone(&self.queue) as _,
+            queue,
             blobs: Arc::new(FolderBlobs::new(self.dir.path(), Arc::clone(&ids))),
             redis: None,
             cursor_secret: b"a secret of tests".to_vec(),
             chains: self.app.chains.clone(),
             issuers: vec![self.issuer.as_issuer(vec!["tests".into()])],
-            users: users(&self.issuer, &self.clock, &ids, &self.outbox),
-            mailer: Arc::clone(&self.outbox) as _,
+            users: users(&self.issuer, &self.clock, &ids, &mailer),
+            mailer,
             jobs: *self.app.jobs.policy(),
             settings: Settings {
                 environment: "test".into(),
@@ -136,7 +179,7 @@ impl World {
             clock: Arc::clone(&self.clock) as _,
             ids,
         });
-        holdfast::router(&app.unwrap(), &Edge::default()).unwrap()
+        app.unwrap()
     }
 
     pub(crate) fn ann(&self) -> Person {
@@ -145,16 +188,16 @@ impl World {
 
     pub(crate) fn person(&self, name: &str) -> Person {
         let token = self.issuer.issue(name, &[], "tests", 3600, self.clock.now().seconds()).unwrap();
-        Person { router: self.router.clone(), token: Some(token) }
+        self.bearer(&token)
     }
 
     pub(crate) fn anon(&self) -> Person {
-        Person { router: self.router.clone(), token: None }
+        Person { router: self.router.clone(), token: None, ip: None, headers: Vec::new() }
     }
 
     /// Whoever has this bearer token.
     pub(crate) fn bearer(&self, token: &str) -> Person {
-        Person { router: self.router.clone(), token: Some(token.to_owned()) }
+        Person { token: Some(token.to_owned()), ..self.anon() }
     }
 
     pub(crate) fn path(&self, rest: &str) -> String {
@@ -267,10 +310,10 @@ fn users(
     issuer: &Arc<LocalIssuer>,
     clock: &Arc<ManualClock>,
     ids: &Arc<dyn Ids>,
-    outbox: &Arc<FileOutbox>,
+    mailer: &Arc<dyn Mailer>,
 ) -> MakeUsers {
     let (issuer, ids, clock) = (Arc::clone(issuer), Arc::clone(ids), Arc::clone(clock));
-    let messenger = Arc::new(Messenger { mailer: Arc::clone(outbox) as _, pages: Settings::default().pages });
+    let messenger = Arc::new(Messenger { mailer: Arc::clone(mailer), pages: Settings::default().pages });
     Box::new(move |tables, rao| {
         let policy = PoolPolicy { hash: HashCost { memory_kib: 8, passes: 1, lanes: 1 }, ..PoolPolicy::default() };
         let (tables, rao, client_id) = (tables.clone(), rao.clone(), "tests".to_owned());
@@ -284,6 +327,8 @@ fn users(
 pub(crate) struct Person {
     router: Router,
     token: Option<String>,
+    ip: Option<ClientIp>,
+    headers: Vec<(&'static str, String)>,
 }
 
 pub(crate) struct Answer {
@@ -294,7 +339,19 @@ pub(crate) struct Answer {
 
 impl Person {
     pub(crate) fn at(&self, router: Router) -> Self {
-        Self { router, token: self.token.clone() }
+        Self { router, ..self.clone() }
+    }
+
+    /// Connected from this address, as the gateway sees it. Without it nobody knows from where.
+    pub(crate) fn from(&self, ip: &str) -> Self {
+        Self { ip: Some(ClientIp::new(ip.parse().unwrap())), ..self.clone() }
+    }
+
+    /// Who writes this into every request.
+    pub(crate) fn saying(&self, name: &'static str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.push((name, value.to_owned()));
+        other
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -323,6 +380,12 @@ impl Person {
     async fn send(&self, mut request: http::request::Builder, body: Body) -> Answer {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(ip) = self.ip {
+            request = request.extension(ip);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -391,6 +454,22 @@ impl Queue for Flaky {
         visibility: Duration,
     ) -> Result<(), QueueError> {
         self.inner.change_visibility(queue, receipt, visibility).await
+    }
+}
+
+/// Letters into the outbox, unless it is told to refuse them.
+pub(crate) struct FlakyMail {
+    inner: Arc<FileOutbox>,
+    pub(crate) down: AtomicBool,
+}
+
+#[async_trait]
+impl Mailer for FlakyMail {
+    async fn send(&self, letter: &Letter) -> Result<MessageId, MailError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(MailError::Unavailable { source: "told to be down".into() });
+        }
+        self.inner.send(letter).await
     }
 }
 

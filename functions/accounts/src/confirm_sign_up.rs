@@ -1,8 +1,8 @@
 //! POST /v1/auth/confirm: the code from the mail makes the account, and its owner a member.
 
-use access::limits::CODES_BY_ADDRESS;
-use access::{EmailAddress, Kind};
-use api::{ApiError, Endpoint, Json};
+use access::EmailAddress;
+use access::limits::{CODES_BY_ADDRESS, CODES_BY_IP};
+use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
+use crate::evenly::evenly;
 use crate::membership;
-use crate::session::{self, Session, refused};
+use crate::session::{self, Session, code_refused, refused};
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("accounts-confirm-sign-up", routes!(confirm_sign_up))
+    Endpoint::new("accounts-confirm-sign-up", routes!(confirm_sign_up)).counted(&[(CODES_BY_IP, By::Ip)])
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -49,23 +50,26 @@ struct Welcome {
 /// Confirms an account. Asked again after it broke off half-way it does the rest: nobody stays confirmed and no member.
 #[utoipa::path(post, path = "/v1/auth/confirm", tag = "accounts", request_body = Confirmation,
     responses((status = 200, body = Confirmed),
-        (status = 400, description = "`code_wrong` or `code_expired`: sign up or ask for a code again.")))]
+        (status = 400, description = "`code_wrong`, also for one that is no longer good: ask for another at \
+            /v1/auth/confirm/resend.")))]
 async fn confirm_sign_up(State(app): State<App>, Json(body): Json<Confirmation>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
-    let confirmed = app.users.confirm_sign_up(&body.email, &body.code).await.map_err(refused)?;
-    membership::join(&app, &confirmed.sub).await?;
-    match body.password {
-        Some(password) => Ok(session::answer(app.users.sign_in(&body.email, &password).await.map_err(refused)?)),
-        // The code did not count: whoever has nothing but a code learns nothing from it.
-        None if confirmed.already => Err(used_before()),
-        None => {
-            let detail = "The account is confirmed. Sign in at /v1/auth/signin.";
-            Ok(axum::Json(Welcome { detail }).into_response())
-        }
-    }
+    evenly(Box::pin(confirm(&app, &body))).await
 }
 
-fn used_before() -> ApiError {
-    let (kind, code) = (Kind::Invalid, PoolError::CodeWrong.code());
-    ApiError::new(kind, code, "The code is wrong.")
+async fn confirm(app: &App, body: &Confirmation) -> Result<Response, ApiError> {
+    let confirmed = app.users.confirm_sign_up(&body.email, &body.code).await.map_err(code_refused)?;
+    membership::join(app, &confirmed.sub).await?;
+    let Some(password) = &body.password else {
+        // Where the code did not count, whoever has nothing else learns nothing from it.
+        if confirmed.already {
+            return Err(code_refused(PoolError::CodeWrong));
+        }
+        let detail = "The account is confirmed. Sign in at /v1/auth/signin.";
+        return Ok(axum::Json(Welcome { detail }).into_response());
+    };
+    match app.users.sign_in(&body.email, password).await {
+        Err(PoolError::WrongCredentials) if confirmed.already => Err(code_refused(PoolError::CodeWrong)),
+        outcome => Ok(session::answer(outcome.map_err(refused)?)),
+    }
 }

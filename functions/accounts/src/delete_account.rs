@@ -24,6 +24,7 @@ struct Deletion {
 }
 
 /// Deletes the caller's account. A worker removes or makes anonymous what every domain keeps of it; sessions end now.
+/// Whoever gets no answer signs in and asks again.
 #[utoipa::path(delete, path = "/v1/auth/account", tag = "accounts", request_body = Deletion,
     security(("bearer" = [])),
     responses((status = 202, body = Queued), (status = 401, description = "The password is wrong.")))]
@@ -35,9 +36,14 @@ async fn delete_account(
     let user = app.users.find_by_sub(&caller.sub).await.map_err(refused)?;
     let user = user.ok_or_else(|| refused(PoolError::WrongCredentials))?;
     app.users.sign_in(&user.email, &body.password).await.map_err(refused)?;
+    // First: nobody's token outlives the account, wherever this ends.
+    app.denylist.revoke_user(&caller.sub, app.clock.now().seconds()).await?;
     let message = RemoveAccount { user: caller.sub.to_string() };
     let job = app.jobs.enqueue(caller.sub.as_str(), &message).await?;
-    app.users.sign_out_user(&caller.sub).await.map_err(refused)?;
-    app.denylist.revoke_user(&caller.sub, app.clock.now().seconds()).await?;
+    match app.users.sign_out_user(&caller.sub).await {
+        // The worker was faster: there is nobody left to sign out.
+        Ok(()) | Err(PoolError::UnknownUser) => {}
+        Err(error) => return Err(refused(error)),
+    }
     Ok(Queued::new("Your account and everything of it is being deleted.".to_owned(), job.view).into_response())
 }

@@ -1,8 +1,8 @@
 //! POST /v1/auth/password/forgot: a code to reset a password with.
 
 use access::EmailAddress;
-use access::limits::CODES_BY_ADDRESS;
-use api::{ApiError, Endpoint, Json};
+use access::limits::{CODES_BY_ADDRESS, CODES_BY_IP};
+use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,10 +13,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::evenly::evenly;
-use crate::session::refused;
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("accounts-forgot-password", routes!(forgot_password))
+    Endpoint::new("accounts-forgot-password", routes!(forgot_password)).counted(&[(CODES_BY_IP, By::Ip)])
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -38,15 +37,18 @@ pub(crate) struct MailPerhaps {
 async fn forgot_password(State(app): State<App>, Json(body): Json<Address>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let sent = evenly(app.users.forgot_password(&body.email)).await;
-    accepted(sent, "If this address has an account, a code is on its way.")
+    Ok(accepted(sent, "If this address has an account, a code is on its way."))
 }
 
-/// 202, whatever the pool said of the address; only a pool that does not answer is told.
-pub(crate) fn accepted(sent: Result<(), PoolError>, detail: &'static str) -> Result<Response, ApiError> {
+/// 202, whatever became of it. A failure must not be told either: a code that could not be sent is one that somebody
+/// was to be sent.
+pub(crate) fn accepted(sent: Result<(), PoolError>, detail: &'static str) -> Response {
     match sent {
-        Err(error @ (PoolError::Unavailable { .. } | PoolError::Refused { .. })) => return Err(refused(error)),
+        Err(error @ (PoolError::Unavailable { .. } | PoolError::Refused { .. })) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a code could not be sent");
+        }
         Err(error) => tracing::info!(code = error.code(), "no code was sent"),
         Ok(()) => {}
     }
-    Ok((StatusCode::ACCEPTED, axum::Json(MailPerhaps { detail })).into_response())
+    (StatusCode::ACCEPTED, axum::Json(MailPerhaps { detail })).into_response()
 }

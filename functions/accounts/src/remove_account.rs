@@ -27,11 +27,15 @@ async fn remove(
     }
     // Last: as long as the pool knows the account, the rest can be found by it.
     run.progress("account", done / steps).await?;
-    app.users.delete(&user).await.map_err(|error| {
-        let kind = error.kind();
-        tracing::warn!(error = &error as &dyn std::error::Error, "an account could not be removed from its pool");
-        RunError::of(JobError::new(kind, "internal", "A step of the work failed; it is tried again."))
-    })?;
+    app.users.delete(&user).await.map_err(|error| failed(&error, error.kind()))?;
+    // Whoever asked may have signed in since; from here on nobody can.
+    let revoked = app.denylist.revoke_user(&user, app.clock.now().seconds()).await;
+    revoked.map_err(|error| failed(&error, Kind::Unavailable))?;
     run.finish().await?;
     Ok(Outcome::Done)
+}
+
+fn failed(error: &(dyn std::error::Error + 'static), kind: Kind) -> RunError {
+    tracing::warn!(error, "an account could not be removed");
+    RunError::of(JobError::new(kind, "internal", "A step of the work failed; it is tried again."))
 }

@@ -1,7 +1,7 @@
 //! POST /v1/auth/confirm/resend: another code for an account that is not confirmed yet.
 
-use access::limits::CODES_BY_ADDRESS;
-use api::{ApiError, Endpoint, Json};
+use access::limits::{CODES_BY_ADDRESS, CODES_BY_IP};
+use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use crate::evenly::evenly;
 use crate::forgot_password::{Address, MailPerhaps, accepted};
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("accounts-resend-code", routes!(resend_code))
+    Endpoint::new("accounts-resend-code", routes!(resend_code)).counted(&[(CODES_BY_IP, By::Ip)])
 }
 
 /// Sends another code, if there is somebody to send it to; the answer does not tell.
@@ -20,5 +20,5 @@ pub fn route() -> Endpoint<App> {
 async fn resend_code(State(app): State<App>, Json(body): Json<Address>) -> Result<Response, ApiError> {
     app.limits.admit(&[(CODES_BY_ADDRESS, body.email.as_str())]).await?;
     let sent = evenly(app.users.resend_code(&body.email)).await;
-    accepted(sent, "If this address waits to be confirmed, a new code is on its way.")
+    Ok(accepted(sent, "If this address waits to be confirmed, a new code is on its way."))
 }

@@ -122,6 +122,18 @@ pub(crate) fn refused(error: PoolError) -> ApiError {
     if is_credentials { answer.unauthorized() } else { answer }
 }
 
+/// The same of a code from a mail. Wrong, expired and guessed at too often are one: the last two would tell that there
+/// is an account which was sent one, or none.
+pub(crate) fn code_refused(error: PoolError) -> ApiError {
+    match error {
+        PoolError::CodeWrong | PoolError::CodeExpired | PoolError::TooMany => {
+            let (wrong, detail) = (PoolError::CodeWrong, "The code is wrong or no longer good. Ask for another.");
+            ApiError::new(wrong.kind(), wrong.code(), detail).caused_by(error)
+        }
+        error => refused(error),
+    }
+}
+
 /// An error's words as a sentence.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();

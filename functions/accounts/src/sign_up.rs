@@ -1,7 +1,7 @@
 //! POST /v1/auth/signup: an account for an address, with somebody's referral code.
 
 use access::EmailAddress;
-use access::limits::SIGN_UP_BY_IP;
+use access::limits::{SIGN_UP_BY_ADDRESS, SIGN_UP_BY_IP};
 use api::{ApiError, By, Endpoint, Json};
 use app::App;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
+use crate::evenly::{LONG_BEAT, on_the_beat};
 use crate::letters;
 use crate::session::refused;
 
@@ -62,7 +62,8 @@ impl CodeSent {
     responses((status = 201, body = CodeSent),
         (status = 409, description = "`referral_invalid`: the code is unknown, disabled or used up.")))]
 async fn sign_up(State(app): State<App>, Json(body): Json<SignUp>) -> Result<Response, ApiError> {
-    evenly(begin(&app, &body)).await?;
+    app.limits.admit(&[(SIGN_UP_BY_ADDRESS, body.email.as_str())]).await?;
+    on_the_beat(LONG_BEAT, begin(&app, &body)).await?;
     Ok((StatusCode::CREATED, axum::Json(CodeSent::to(&body.email))).into_response())
 }
 

@@ -21,13 +21,14 @@ const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
 async fn send_mail(app: App, message: SendMail, run: Run<App>) -> Result<Outcome, RunError> {
     let user = UserId::new(&message.user).map_err(|_| discarded("bad_user", "This is no account's id."))?;
     // Whoever has left is not written to.
-    if let Some(user) = app.users.find_by_sub(&user).await.map_err(|error| failed(&error, error.kind()))?
-        && claim(&app, &message.key).await?
-    {
+    if let Some(user) = app.users.find_by_sub(&user).await.map_err(|error| failed(&error, error.kind()))? {
+        // Before the claim: what fails here may be tried again.
         let letter = Letter { to: user.email.clone(), content: content(&app, &message.letter, &user).await? };
-        match app.mailer.send(&letter).await {
-            Ok(id) => mark(&app, &message.key, &id).await?,
-            Err(error) => return Err(not_sent(&app, &message.key, error).await?),
+        if claim(&app, &message.key).await? {
+            match app.mailer.send(&letter).await {
+                Ok(id) => mark(&app, &message.key, &id).await?,
+                Err(error) => return Err(not_sent(&app, &message.key, error).await?),
+            }
         }
     }
     run.finish().await?;

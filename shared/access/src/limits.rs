@@ -33,8 +33,12 @@ pub const SIGN_IN_BY_ADDRESS: Rule = Rule::new("sign-in-address", 10, MINUTE);
 pub const SIGN_IN_BY_IP: Rule = Rule::new("sign-in", 30, MINUTE);
 /// Codes that confirm an address or allow a new password, asked for or tried: for each e-mail address.
 pub const CODES_BY_ADDRESS: Rule = Rule::new("codes-address", 5, Duration::from_secs(15 * 60));
+/// The same, for each client IP, whatever the addresses: nobody has letters sent to mailboxes by the thousand.
+pub const CODES_BY_IP: Rule = Rule::new("codes", 30, Duration::from_secs(15 * 60));
 /// Sign-up, for each client IP.
-pub const SIGN_UP_BY_IP: Rule = Rule::new("sign-up", 5, Duration::from_secs(3600));
+pub const SIGN_UP_BY_IP: Rule = Rule::new("sign-up", 5, HOUR);
+/// Sign-up, for each e-mail address, whoever asks: each sends a letter.
+pub const SIGN_UP_BY_ADDRESS: Rule = Rule::new("sign-up-address", 5, HOUR);
 /// Whether a referral code is valid, for each client IP.
 pub const REFERRAL_VALIDITY_BY_IP: Rule = Rule::new("referral-validity", 10, MINUTE);
 /// Whether a referral code is valid, for everybody together: it bounds how fast codes can be guessed.
@@ -43,6 +47,7 @@ pub const REFERRAL_VALIDITY_IN_ALL: Rule = Rule::new("referral-validity-all", 10
 pub const DEFAULT: Rule = Rule::new("default", 120, MINUTE);
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// How strictly the rules are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

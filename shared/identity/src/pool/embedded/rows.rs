@@ -204,13 +204,25 @@ impl Users {
         }
     }
 
-    /// Frees the address, then removes the account. Repeated after a failure it does the rest; an address that has
-    /// somebody else's account by then is left alone.
+    /// Removes the account and frees the address, both or none: a row without its address would be found by nobody. An
+    /// address that has somebody else's account by now is left alone.
     pub(super) async fn delete(&self, user: &UserRow) -> Result<(), AccessError> {
         let own = Expression::new("#user = :user").name("#user", "user").string(":user", &*user.user);
-        let is_there = Expression::new("attribute_exists(#user)").name("#user", "user");
-        already_is_fine(self.addresses.delete_if(user.address.as_str(), None, own).await)?;
-        already_is_fine(self.users.delete_if(&user.user, None, is_there).await)
+        for _ in 0..TRIES {
+            let writes = vec![
+                self.addresses.delete(user.address.as_str(), None, Some(own.clone()))?,
+                self.users.delete(&user.user, None, None)?,
+            ];
+            match self.tables.transact(writes).await {
+                Err(AccessError::ConditionFailed { .. }) => {
+                    let is_there = Expression::new("attribute_exists(#user)").name("#user", "user");
+                    return already_is_fine(self.users.delete_if(&user.user, None, is_there).await);
+                }
+                Err(AccessError::Contended { .. }) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(AccessError::Contended { table: POOL_USERS.name })
     }
 
     async fn update(&self, user: &str, change: Expression, condition: &str) -> Result<Option<UserRow>, AccessError> {

@@ -1,0 +1,203 @@
+//! Processes that die: what they ask of the outside is counted, and any one of these calls can be their last.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use access::messages::QueueSpec;
+use access::{Aws, AwsConfig, Credentials, Delivery, Outgoing, Queue, QueueError, Roots};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use mail::{Letter, MailError, Mailer, MessageId};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// Where a call is stopped: before anybody sees it, or when it has taken effect and nobody knows yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+pub(crate) const MOMENTS: [Moment; 2] = [Moment::Before, Moment::After];
+
+/// Counts calls, and can stop one for ever. Whoever made it is then as good as dead.
+#[derive(Default)]
+pub(crate) struct Faults {
+    calls: AtomicUsize,
+    stop: Mutex<Option<(usize, Moment)>>,
+    stopped: Notify,
+}
+
+impl Faults {
+    /// Counts calls from here on, and stops this one; the first is 1.
+    pub(crate) fn stop(&self, at: usize, moment: Moment) {
+        self.calls.store(0, Ordering::SeqCst);
+        *self.stop.lock().unwrap() = Some((at, moment));
+    }
+
+    /// How many calls this makes.
+    pub(crate) async fn count<T>(&self, operation: impl Future<Output = T>) -> usize {
+        self.stop(usize::MAX, Moment::Before);
+        operation.await;
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// What comes of this; `None` when it was stopped at a call.
+    pub(crate) async fn unless_stopped<T>(&self, operation: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = operation => Some(done),
+            () = self.stopped.notified() => None,
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let stop = self.stop.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, moment)| moment);
+        if stop == Some(Moment::Before) {
+            self.hang().await;
+        }
+        let answer = call.await;
+        if stop == Some(Moment::After) {
+            self.hang().await;
+        }
+        answer
+    }
+
+    async fn hang(&self) {
+        self.stopped.notify_one();
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Stands between clients and the engine of the tables.
+pub(crate) struct Proxy {
+    pub(crate) faults: Arc<Faults>,
+    address: SocketAddr,
+    _serving: JoinSet<std::io::Result<()>>,
+}
+
+#[derive(Clone)]
+struct Forward {
+    faults: Arc<Faults>,
+    engine: String,
+    client: reqwest::Client,
+}
+
+/// For any number of proxies.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_gzip().no_proxy().build().unwrap()
+}
+
+impl Proxy {
+    pub(crate) async fn start(engine: &Aws, client: reqwest::Client) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (faults, address) = (Arc::new(Faults::default()), listener.local_addr().unwrap());
+        let engine = engine.sdk_config().endpoint_url().unwrap().to_owned();
+        let forward = Forward { faults: Arc::clone(&faults), engine, client };
+        let router = Router::new().fallback(Forward::call).with_state(forward);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await });
+        Self { faults, address, _serving: serving }
+    }
+
+    pub(crate) fn aws(&self) -> Aws {
+        Aws::new(AwsConfig {
+            region: "eu-west-2".into(),
+            endpoint_url: Some(format!("http://{}", self.address)),
+            credentials: Credentials::new("local", "local", None, None, "proxy"),
+            roots: Roots::System,
+        })
+    }
+}
+
+impl Forward {
+    async fn call(State(forward): State<Self>, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let asked = forward.client.request(parts.method, format!("{}{}", forward.engine, parts.uri));
+        let asked = asked.headers(parts.headers).body(body);
+        let answer = async {
+            let answer = asked.send().await.unwrap();
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            (status, headers, answer.bytes().await.unwrap())
+        };
+        let (status, headers, body) = forward.faults.call(answer).await;
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// A queue or a mailer whose calls are counted.
+pub(crate) struct Counted<T: ?Sized> {
+    pub(crate) inner: Arc<T>,
+    pub(crate) faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Queue for Counted<dyn Queue> {
+    async fn send(&self, queue: &QueueSpec, message: Outgoing) -> Result<(), QueueError> {
+        self.faults.call(self.inner.send(queue, message)).await
+    }
+
+    async fn receive(&self, queue: &QueueSpec, max: u8, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        self.faults.call(self.inner.receive(queue, max, wait)).await
+    }
+
+    async fn delete(&self, queue: &QueueSpec, receipt: &str) -> Result<(), QueueError> {
+        self.faults.call(self.inner.delete(queue, receipt)).await
+    }
+
+    async fn change_visibility(
+        &self,
+        queue: &QueueSpec,
+        receipt: &str,
+        visibility: Duration,
+    ) -> Result<(), QueueError> {
+        self.faults.call(self.inner.change_visibility(queue, receipt, visibility)).await
+    }
+}
+
+#[async_trait]
+impl Mailer for Counted<dyn Mailer> {
+    async fn send(&self, letter: &Letter) -> Result<MessageId, MailError> {
+        self.faults.call(self.inner.send(letter)).await
+    }
+}
+
+/// Ends at its n-th poll, whatever it was about to do.
+pub(crate) struct Mortal<F> {
+    inner: Pin<Box<F>>,
+    polls: usize,
+}
+
+impl<F: Future> Mortal<F> {
+    /// Ends after so many polls that did not finish it.
+    pub(crate) fn after(polls: usize, inner: F) -> Self {
+        Self { inner: Box::pin(inner), polls }
+    }
+}
+
+impl<F: Future> Future for Mortal<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.polls.checked_sub(1) {
+            None => Poll::Ready(None),
+            Some(left) => {
+                self.polls = left;
+                self.inner.as_mut().poll(context).map(Some)
+            }
+        }
+    }
+}
