@@ -6,18 +6,22 @@ use utoipa::openapi::{Info, License, OpenApi};
 use worker::{Departure, Schedule, Trigger, Worker};
 
 pub fn endpoints() -> Vec<Endpoint<App>> {
-    [system::routes(), accounts::routes(), jobs::routes(), tokens::routes()].into_iter().flatten().collect()
+    [system::routes(), accounts::routes(), jobs::routes(), referrals::routes(), tokens::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 pub fn workers() -> Vec<Worker<App>> {
-    [accounts::workers(departures()), jobs::workers(), letters::workers(), tokens::workers()]
+    let referrals = referrals::workers();
+    [accounts::workers(departures()), jobs::workers(), letters::workers(), referrals, tokens::workers()]
         .into_iter()
         .flatten()
         .collect()
 }
 
 pub fn schedules() -> Vec<Schedule<App>> {
-    jobs::schedules()
+    [jobs::schedules(), referrals::schedules()].into_iter().flatten().collect()
 }
 
 pub fn triggers() -> Vec<Trigger<App>> {
@@ -26,7 +30,14 @@ pub fn triggers() -> Vec<Trigger<App>> {
 
 /// How each domain lets an account go; a domain that is not here keeps it.
 pub fn departures() -> Vec<Departure<App>> {
-    vec![system::departure(), jobs::departure(), letters::departure(), tokens::departure(), accounts::departure()]
+    vec![
+        system::departure(),
+        jobs::departure(),
+        letters::departure(),
+        referrals::departure(),
+        tokens::departure(),
+        accounts::departure(),
+    ]
 }
 
 /// What all endpoints take and answer.

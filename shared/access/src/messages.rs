@@ -56,7 +56,50 @@ pub const REMOVE_ACCOUNT: QueueSpec = QueueSpec {
     dead_letter: Some(&DEAD_LETTERS),
 };
 
-pub const QUEUES: [&QueueSpec; 4] = [&REFRESH_CLUSTERS, &SEND_MAIL, &REMOVE_ACCOUNT, &DEAD_LETTERS];
+pub const CREDIT_POINTS: QueueSpec = QueueSpec {
+    name: "credit-points",
+    fifo: true,
+    visibility: Duration::from_secs(180),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+pub const REBUILD_STANDINGS: QueueSpec = QueueSpec {
+    name: "rebuild-standings",
+    fifo: true,
+    visibility: Duration::from_secs(1800),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+pub const SEND_DIGESTS: QueueSpec = QueueSpec {
+    name: "send-digests",
+    fifo: true,
+    visibility: Duration::from_secs(720),
+    max_receive_count: 5,
+    dead_letter: Some(&DEAD_LETTERS),
+};
+
+/// What the mail service reports of letters it took: not our envelope, and as often and in whatever order it likes.
+pub const MAIL_EVENTS: QueueSpec = QueueSpec {
+    name: "mail-events",
+    fifo: false,
+    visibility: Duration::from_secs(180),
+    max_receive_count: 1000,
+    // Ours are FIFO, and take no messages of other queues.
+    dead_letter: None,
+};
+
+pub const QUEUES: [&QueueSpec; 8] = [
+    &REFRESH_CLUSTERS,
+    &SEND_MAIL,
+    &REMOVE_ACCOUNT,
+    &CREDIT_POINTS,
+    &REBUILD_STANDINGS,
+    &SEND_DIGESTS,
+    &MAIL_EVENTS,
+    &DEAD_LETTERS,
+];
 
 /// Compute the cluster report of a token with these parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

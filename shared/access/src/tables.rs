@@ -99,11 +99,59 @@ pub const SIGNUPS: Table = Table { name: "signups", partition_key: "user", sort_
 /// Which tokens were signed out before they ended, by token and by account, until they end.
 pub const SIGN_OUTS: Table = Table { name: "signouts", partition_key: "mark", sort_key: None, index: None };
 
-/// Letters somebody has set out to send, one row per letter.
-pub const LETTERS: Table = Table { name: "letters", partition_key: "letter", sort_key: None, index: None };
+/// Letters somebody has set out to send, one row per letter. Those not known to be sent are in the index.
+pub const LETTERS: Table = Table {
+    name: "letters",
+    partition_key: "letter",
+    sort_key: None,
+    index: Some(Index { name: "open-letters", partition_key: "open", sort_key: "claimedAt" }),
+};
 
-pub const TABLES: [&Table; 10] =
-    [&JOBS, &REPORTS, &METADATA, &SEGMENTS, &USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS, &SIGN_OUTS, &LETTERS];
+/// Invitations by mail, one row per member and address. The address is encrypted, and the id derived from it.
+pub const INVITES: Table =
+    Table { name: "invites", partition_key: "user", sort_key: Some(SortKey::text("inviteId")), index: None };
+
+/// Addresses, by their keyed hash, that get no letters of a kind any more: they bounced, complained or asked.
+pub const SUPPRESSIONS: Table =
+    Table { name: "suppressions", partition_key: "address", sort_key: Some(SortKey::text("scope")), index: None };
+
+/// How much of a day's allowance somebody has used.
+pub const QUOTAS: Table = Table { name: "quotas", partition_key: "quota", sort_key: None, index: None };
+
+/// Which points a member got for what: append-only, the day and the source for a key.
+pub const POINTS: Table =
+    Table { name: "points", partition_key: "user", sort_key: Some(SortKey::text("entry")), index: None };
+
+/// A member's points and rank at the end of each day, by days since 1970.
+pub const POINT_HISTORY: Table =
+    Table { name: "pointhistory", partition_key: "user", sort_key: Some(SortKey::number("day")), index: None };
+
+/// Rankings that were finished, and where their pages are.
+pub const STANDINGS: Table =
+    Table { name: "standings", partition_key: "board", sort_key: Some(SortKey::number("timestamp")), index: None };
+
+/// What requests with an `Idempotency-Key` were answered, by caller, endpoint and key.
+pub const IDEMPOTENCY: Table = Table { name: "idempotency", partition_key: "request", sort_key: None, index: None };
+
+pub const TABLES: [&Table; 17] = [
+    &JOBS,
+    &REPORTS,
+    &METADATA,
+    &SEGMENTS,
+    &USERS,
+    &REFERRAL_CODES,
+    &REFERRALS,
+    &SIGNUPS,
+    &SIGN_OUTS,
+    &LETTERS,
+    &INVITES,
+    &SUPPRESSIONS,
+    &QUOTAS,
+    &POINTS,
+    &POINT_HISTORY,
+    &STANDINGS,
+    &IDEMPOTENCY,
+];
 
 /// Accounts of the embedded user pool, by `sub`.
 pub const POOL_USERS: Table = Table { name: "pool-users", partition_key: "user", sort_key: None, index: None };
