@@ -5,10 +5,12 @@
 mod accounts;
 mod contracts;
 mod endpoints;
+mod idempotency;
 mod jobs;
 mod limits;
 mod local;
 mod members;
+mod proxy;
 mod read_path;
 mod servers;
 mod tables;

@@ -2,30 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access::tables::{REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
-use access::{
-    AccessError, Aws, AwsConfig, Credentials, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Roots,
-    Tables, Timestamp,
-};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use access::{AccessError, Aws, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Tables, Timestamp};
 use futures::FutureExt;
 use futures::future::join_all;
 use holdfast::Embedded;
 use members::{Created, Joined, Member, Members, PlacesSet, Referral, ReferralCode, ReferralUse, Refusal};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
+
+use crate::proxy::{Moment, Proxy};
 
 /// Later than any day these tests run on: the engine removes what has expired by the machine's clock.
 const START: Timestamp = Timestamp(4_000_000_000_000);
@@ -485,92 +477,10 @@ async fn no_confirmed_account_stays_without_rows_whatever_became_of_its_code() {
     assert_eq!(store.check().await, 8);
 }
 
-/// Stands between clients and engine, counts calls, and can stop one for ever: before the engine sees it, or when the
-/// engine has done it and nobody knows yet. Whoever asked is then as good as dead.
-struct Proxy {
-    address: SocketAddr,
-    calls: AtomicUsize,
-    stop: Mutex<Option<(usize, Moment)>>,
-    stopped: Notify,
-    engine: String,
-    client: reqwest::Client,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    Before,
-    After,
-}
-
-impl Proxy {
-    async fn start(store: &Store) -> Arc<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let proxy = Arc::new(Self {
-            address: listener.local_addr().unwrap(),
-            calls: AtomicUsize::new(0),
-            stop: Mutex::new(None),
-            stopped: Notify::new(),
-            engine: store.engine.aws().sdk_config().endpoint_url().unwrap().to_owned(),
-            client: reqwest::Client::builder().no_gzip().no_proxy().build().unwrap(),
-        });
-        let router = Router::new().fallback(Self::forward).with_state(Arc::clone(&proxy));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        proxy
-    }
-
-    fn aws(&self) -> Aws {
-        Aws::new(AwsConfig {
-            region: "eu-west-2".into(),
-            endpoint_url: Some(format!("http://{}", self.address)),
-            credentials: Credentials::new("local", "local", None, None, "proxy"),
-            roots: Roots::System,
-        })
-    }
-
-    async fn forward(State(proxy): State<Arc<Self>>, request: Request) -> Response {
-        let call = proxy.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let stop = proxy.stop.lock().unwrap().filter(|(at, _)| *at == call).map(|(_, moment)| moment);
-        if stop == Some(Moment::Before) {
-            return proxy.hang().await;
-        }
-        let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let asked = proxy.client.request(parts.method, format!("{}{}", proxy.engine, parts.uri));
-        let answer = asked.headers(parts.headers).body(body).send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = answer.bytes().await.unwrap();
-        if stop == Some(Moment::After) {
-            return proxy.hang().await;
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
-    }
-
-    async fn hang(&self) -> Response {
-        self.stopped.notify_one();
-        std::future::pending().await
-    }
-
-    /// Counts calls from here on, and stops this one.
-    fn stop(&self, at: usize, moment: Moment) {
-        self.calls.store(0, Ordering::SeqCst);
-        *self.stop.lock().unwrap() = Some((at, moment));
-    }
-
-    /// How many calls this makes.
-    async fn count<T>(&self, operation: impl Future<Output = T>) -> usize {
-        self.stop(usize::MAX, Moment::Before);
-        operation.await;
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
 #[tokio::test]
 async fn an_unknown_code_costs_as_many_calls_as_a_known_one() {
     let store = Store::new().await;
-    let proxy = Proxy::start(&store).await;
+    let proxy = Proxy::start(&store.engine.aws()).await;
     let (valid, disabled) = (store.member("ann").await.referral_code, store.member("bob").await.referral_code);
     store.members.disable_code("bob").await.unwrap();
     let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
@@ -623,7 +533,7 @@ async fn joins_again(store: &Store, way: &str, user: &str) {
 #[tokio::test]
 async fn a_process_killed_at_any_call_of_join_is_finished_by_the_next() {
     let store = Store::new().await;
-    let proxy = Proxy::start(&store).await;
+    let proxy = Proxy::start(&store.engine.aws()).await;
     for (way, calls) in WAYS {
         for moment in [Moment::Before, Moment::After] {
             let mut killed = 0;
@@ -771,7 +681,7 @@ async fn a_process_killed_at_any_call_of_forget_is_finished_by_the_next() {
         let mut killed = 0;
         for at in 1.. {
             let store = Store::new().await;
-            let proxy = Proxy::start(&store).await;
+            let proxy = Proxy::start(&store.engine.aws()).await;
             let code = family(&store).await;
             let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
             proxy.stop(at, moment);
