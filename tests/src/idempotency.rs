@@ -63,7 +63,7 @@ impl FromRef<Shop> for Arc<Verifier> {
     }
 }
 
-#[utoipa::path(post, put, path = "/orders", security(("bearer" = [])), responses((status = 201)))]
+#[utoipa::path(method(post, put), path = "/orders", security(("bearer" = [])), responses((status = 201)))]
 async fn make_order(State(shop): State<Shop>, caller: Caller, body: String) -> Response {
     let orders = &shop.orders;
     let number = {
