@@ -213,9 +213,9 @@ mod tests {
     #[test]
     fn a_row_expires_in_the_table_only_after_it_has_ended() {
         let attempt = Attempt { request: Digest::of(&[]), payload: Digest::of(&[]), token: String::new() };
-        for millis in [0, 1, 999, 1000, 1001, u64::MAX] {
+        for millis in [0, 1, 999, 1000, 1001, 4_000_000_000_999] {
             let row = attempt.row(Timestamp(millis));
-            assert!(row.expires_at * 1000 > millis || millis == u64::MAX, "{millis}");
+            assert!(row.expires_at * 1000 > millis, "{millis}");
         }
     }
 
