@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use mail::{Letter, MailError, Mailer, MessageId};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -25,6 +26,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Moment {
     Before,
     After,
+    /// It has taken effect; whoever asked a [`Proxy`] is told that it failed, and lives.
+    Lost,
 }
 
 pub(crate) const MOMENTS: [Moment; 2] = [Moment::Before, Moment::After];
@@ -48,18 +51,33 @@ impl Faults {
     pub(crate) async fn count<T>(&self, operation: impl Future<Output = T>) -> usize {
         self.stop(usize::MAX, Moment::Before);
         operation.await;
+        self.calls()
+    }
+
+    /// How many calls there were since the last [`Faults::stop`].
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Waits for a call to be stopped.
+    pub(crate) async fn stopped(&self) {
+        self.stopped.notified().await;
     }
 
     /// What comes of this; `None` when it was stopped at a call.
     pub(crate) async fn unless_stopped<T>(&self, operation: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = operation => Some(done),
-            () = self.stopped.notified() => None,
+            () = self.stopped() => None,
         }
     }
 
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        self.call_or_lose(call).await.0
+    }
+
+    /// With whether its answer is to be lost.
+    async fn call_or_lose<T>(&self, call: impl Future<Output = T>) -> (T, bool) {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let stop = self.stop.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, moment)| moment);
         if stop == Some(Moment::Before) {
@@ -69,7 +87,7 @@ impl Faults {
         if stop == Some(Moment::After) {
             self.hang().await;
         }
-        answer
+        (answer, stop == Some(Moment::Lost))
     }
 
     async fn hang(&self) {
@@ -130,7 +148,10 @@ impl Forward {
             let (status, headers) = (answer.status(), answer.headers().clone());
             (status, headers, answer.bytes().await.unwrap())
         };
-        let (status, headers, body) = forward.faults.call(answer).await;
+        let ((status, headers, body), is_lost) = forward.faults.call_or_lose(answer).await;
+        if is_lost {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;

@@ -7,6 +7,7 @@ mod contracts;
 mod endpoints;
 mod examples;
 mod faults;
+mod idempotency;
 mod jobs;
 mod killed;
 mod limits;

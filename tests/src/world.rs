@@ -296,7 +296,7 @@ impl Drop for World {
 }
 
 /// One key for all tests: making it takes a moment.
-fn issuer() -> Arc<LocalIssuer> {
+pub(crate) fn issuer() -> Arc<LocalIssuer> {
     static ISSUER: std::sync::LazyLock<(TempDir, Arc<LocalIssuer>)> = std::sync::LazyLock::new(|| {
         let dir = tempfile::tempdir().unwrap();
         let issuer = LocalIssuer::open(dir.path()).unwrap();

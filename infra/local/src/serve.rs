@@ -7,7 +7,7 @@ use std::time::Duration;
 use access::{
     BadRedisUrl, Clock, FolderBlobs, Ids, InProcessQueue, JobPolicy, RandomIds, RedisTier, SystemClock, Timestamp,
 };
-use api::{ClientIp, Edge, EdgeError, edge, limited};
+use api::{ClientIp, Edge, EdgeError, edge, limited, replayed};
 use app::{App, Settings};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -261,6 +261,7 @@ fn with_desk(app: &App, settings: &Edge, desk: Option<Desk>) -> Result<Router, E
         router = router.merge(Router::from(endpoint));
     }
     let router = limited(router, app.limits.clone(), Arc::clone(&app.verifier));
+    let router = replayed(router, app.idempotency.clone(), Arc::clone(&app.verifier));
     let (ids, clock) = (Arc::clone(&app.ids), Arc::clone(&app.clock));
     let new_id = Arc::new(move || ids.id(clock.now()));
     Ok(edge(router, settings, new_id)?.layer(map_request(note_peer)).with_state(app.clone()))

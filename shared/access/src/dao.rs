@@ -376,6 +376,33 @@ impl<T: Row> Dao<T> {
         }
     }
 
+    /// Writes the whole row when `condition` holds for what was there before.
+    ///
+    /// # Errors
+    /// [`AccessError::ConditionFailed`] with the row as it was, without a second read.
+    pub async fn put_if(&self, pk: &str, row: &T, condition: Expression) -> Result<(), AccessError> {
+        let sent = self
+            .client()
+            .put_item()
+            .table_name(self.name())
+            .set_item(Some(Self::item(pk, row)?))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .condition_expression(condition.text)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(e)) => {
+                    Err(AccessError::ConditionFailed { table: T::TABLE.name, row: e.item().cloned().map(Box::new) })
+                }
+                _ => Err(self.failed(error)),
+            },
+        }
+    }
+
     /// Changes attributes of one row when `condition` holds and returns the row as it is afterwards. Creates the row
     /// when it is not there and the condition allows that. Names and values of both expressions are given in `change`.
     ///

@@ -9,6 +9,7 @@ mod dao;
 mod dqo;
 mod email;
 mod error;
+mod idempotency;
 mod ids;
 mod jobs;
 mod kind;
@@ -28,6 +29,7 @@ pub use dao::{Dao, Expression, KeySchema, Page, Row, Sort, Tables, Transacted, U
 pub use dqo::{Computed, Dqo, Found, Freshness, Lookup, LookupError, Stamped};
 pub use email::{BadEmailAddress, EmailAddress};
 pub use error::AccessError;
+pub use idempotency::{Answer, Attempt, Begun, Digest, Idempotency};
 pub use ids::{Ids, RandomIds, SeededIds};
 pub use jobs::{
     Claim, Claimed, EnqueueError, Envelope, GoOnError, JobError, JobPolicy, JobRow, JobState, JobView, Jobs, Recovered,

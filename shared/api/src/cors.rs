@@ -11,6 +11,7 @@ use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::edge::{Edge, EdgeError};
+use crate::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use crate::request_id::X_REQUEST_ID;
 
 /// Two hours, the longest Chromium takes.
@@ -30,16 +31,11 @@ pub(crate) fn layer(edge: &Edge) -> Result<CorsLayer, EdgeError> {
         .allow_origin(origins)
         .allow_credentials(edge.allow_credentials)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([
-            AUTHORIZATION,
-            CONTENT_TYPE,
-            IF_NONE_MATCH,
-            HeaderName::from_static("idempotency-key"),
-            X_REQUEST_ID,
-        ])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, IDEMPOTENCY_KEY, X_REQUEST_ID])
         .expose_headers([
             AGE,
             ETAG,
+            IDEMPOTENCY_REPLAYED,
             LINK,
             LOCATION,
             RETRY_AFTER,

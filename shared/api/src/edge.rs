@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use http_body_util::Limited;
+use tokio::time::Instant;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -92,7 +93,18 @@ async fn wrong_method(method: Method) -> Response {
     ApiError::with_status(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).into_response()
 }
 
-async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+/// When the request is dropped; rides in its extensions to whoever has to know how long it may still run.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    pub(crate) fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
+async fn limit_time(State(limit): State<Duration>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Deadline(Instant::now() + limit));
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(Kind::Unavailable, "timeout", "The answer took too long. Try again in a moment.")

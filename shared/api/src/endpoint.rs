@@ -8,6 +8,7 @@ use http::Method;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use crate::idempotency;
 use crate::limit::{self, BY_CALLER, By, Counted};
 
 /// One deployed function: its name and what it answers.
@@ -17,6 +18,7 @@ pub struct Endpoint<S> {
     pub name: &'static str,
     pub router: OpenApiRouter<S>,
     counted: Counted,
+    is_idempotent: bool,
 }
 
 /// Where a route leaves its endpoint's name for the metrics, which are taken outside of it.
@@ -32,14 +34,7 @@ impl EndpointName {
 impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
     /// `Endpoint::new("tokens-get-clusters", routes!(get_clusters))`
     pub fn new(name: &'static str, routes: UtoipaMethodRouter<S>) -> Self {
-        let leave_name = move |request: Request| async move {
-            if let Some(slot) = request.extensions().get::<EndpointName>() {
-                // Set already only when endpoints are nested; the outer name stands.
-                let _ = slot.0.set(name);
-            }
-            request
-        };
-        let mut router = OpenApiRouter::new().routes(routes).route_layer(map_request(leave_name));
+        let mut router = OpenApiRouter::new().routes(routes);
         for item in router.get_openapi_mut().paths.paths.values_mut() {
             let mut operations = operations_mut(item);
             let is_only = operations.len() == 1;
@@ -48,7 +43,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
                 operation.operation_id = Some(format!("{name}{suffix}"));
             }
         }
-        Self { name, router, counted: BY_CALLER }
+        Self { name, router, counted: BY_CALLER, is_idempotent: false }
     }
 
     /// Counts its requests by these rules instead of [`access::limits::DEFAULT`] for each caller: against all of them,
@@ -63,6 +58,29 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
         self.counted(&[])
     }
 
+    /// Takes `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header-07 has it: of a caller's requests with the
+    /// same key one reaches the handler; for 24 hours the others get its answer, or 409 while there is none, or 422
+    /// when they ask for something else. After 5xx, 429 and 408, and when the request was dropped, a repeat reaches the
+    /// handler again. Requests without the header are none of its business.
+    ///
+    /// For what changes something by POST or PATCH. Not for an endpoint that answers tokens or other secrets: answers
+    /// are stored as they are. Its function may `dynamodb:PutItem` and `dynamodb:DeleteItem` in the table
+    /// `idempotency`, and the router it is served in went through [`replayed`](crate::replayed).
+    ///
+    /// # Panics
+    /// When an operation is open to anybody: a key is one caller's, and would there be everybody's.
+    pub fn idempotent(mut self) -> Self {
+        for item in self.router.get_openapi_mut().paths.paths.values_mut() {
+            for (_, operation) in operations_mut(item) {
+                let is_closed = operation.security.as_ref().is_some_and(|ways| !ways.is_empty());
+                assert!(is_closed, "{}: an idempotent operation asks for a bearer token", self.name);
+                idempotency::describe(operation);
+            }
+        }
+        self.is_idempotent = true;
+        self
+    }
+
     /// What is answered, as (method, path template), by path.
     pub fn routes(&self) -> Vec<(Method, String)> {
         let paths = &self.router.get_openapi().paths.paths;
@@ -75,7 +93,20 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
 
 impl<S: Clone + Send + Sync + 'static> From<Endpoint<S>> for Router<S> {
     fn from(endpoint: Endpoint<S>) -> Self {
-        Self::from(endpoint.router).route_layer(from_fn_with_state(endpoint.counted, limit::count))
+        let name = endpoint.name;
+        let leave_name = move |request: Request| async move {
+            if let Some(slot) = request.extensions().get::<EndpointName>() {
+                // Set already only when endpoints are nested; the outer name stands.
+                let _ = slot.0.set(name);
+            }
+            request
+        };
+        let mut router = Self::from(endpoint.router);
+        if endpoint.is_idempotent {
+            router = router.route_layer(from_fn_with_state(name, idempotency::once));
+        }
+        // Outside of the others: also an answer that is theirs is this endpoint's in the metrics.
+        router.route_layer(from_fn_with_state(endpoint.counted, limit::count)).route_layer(map_request(leave_name))
     }
 }
 

@@ -119,21 +119,26 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         if !is_json(request.headers()) {
             let detail = "The body must be JSON, declared as `content-type: application/json`.";
             return Err(ApiError::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::with_status(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "The body is larger than this route takes.",
-            ),
-            _ => ApiError::new(Kind::Invalid, "body_cut_off", "The body could not be read to its end."),
-        })?;
+        let bytes = read_body(request).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// All of the body; 413 when it is too large.
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::with_status(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "The body is larger than this route takes.",
+        ),
+        _ => ApiError::new(Kind::Invalid, "body_cut_off", "The body could not be read to its end."),
+    })
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -12,6 +12,7 @@ const GOT_CHARS_MAX: usize = 64;
 pub enum Location {
     Path,
     Query,
+    Header,
     Body,
 }
 
@@ -25,7 +26,7 @@ pub struct Mismatch {
     pub name: String,
     #[schema(example = "a whole number from 1 to 100")]
     pub expected: Cow<'static, str>,
-    /// A parameter's value; of a body only what sort of value it was, for bodies hold passwords.
+    /// A parameter's value; of a body only what sort of value it was, for bodies hold passwords; of a header nothing.
     #[schema(example = "0")]
     pub got: Cow<'static, str>,
 }
@@ -78,6 +79,7 @@ impl Mismatch {
             Location::Path => format!("Path parameter `{name}`"),
             Location::Query if name.is_empty() => "The query".to_owned(),
             Location::Query => format!("Query parameter `{name}`"),
+            Location::Header => format!("Header `{name}`"),
             Location::Body if name.is_empty() => "The body".to_owned(),
             Location::Body => format!("Body field `{name}`"),
         };
@@ -90,7 +92,7 @@ impl Mismatch {
     }
 
     fn shown(&self, got: &str) -> String {
-        if self.location == Location::Body { got.to_owned() } else { format!("`{got}`") }
+        if matches!(self.location, Location::Header | Location::Body) { got.to_owned() } else { format!("`{got}`") }
     }
 }
 

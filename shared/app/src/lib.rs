@@ -5,7 +5,9 @@ mod pages;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use access::{BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Limits, Queue, Rao, Strictness, Tables};
+use access::{
+    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Rao, Strictness, Tables,
+};
 use axum::extract::FromRef;
 use chains::Chains;
 use identity::{Denylist, UserPool, Verifier};
@@ -30,6 +32,7 @@ pub struct Parts {
     pub chains: Chains,
     pub verifier: Arc<Verifier>,
     pub limits: Limits,
+    pub idempotency: Idempotency,
     pub denylist: Arc<dyn Denylist>,
     pub users: Arc<dyn UserPool>,
     pub members: Members,

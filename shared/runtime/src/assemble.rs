@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use access::{
-    Aws, BadRedisUrl, BlobStore, Clock, Cursors, Ids, JobPolicy, Jobs, Limits, LimitsConfig, Queue, RandomIds, Rao,
-    RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
+    Aws, BadRedisUrl, BlobStore, Clock, Cursors, Idempotency, Ids, JobPolicy, Jobs, Limits, LimitsConfig, Queue,
+    RandomIds, Rao, RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
 };
 use app::{App, Parts, Settings};
 use async_trait::async_trait;
@@ -105,6 +105,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
     let verifier = Arc::new(verifier.with_denylist(Arc::clone(&denylist)));
     let users = users(&tables, &rao)?;
     let members = Members::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
+    let idempotency = Idempotency::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
     Ok(App::new(Parts {
         clock,
         ids,
@@ -117,6 +118,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
         chains,
         verifier,
         limits,
+        idempotency,
         denylist,
         users,
         members,

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::{ClientIp, Endpoint, RequestId, edge, limited};
+use api::{ClientIp, Endpoint, RequestId, edge, limited, replayed};
 use app::App;
 use axum::Router;
 use lambda_http::request::RequestContext;
@@ -20,6 +20,7 @@ pub fn serve_http(endpoint: Endpoint<App>) -> ExitCode {
         let clock = Arc::clone(&app.clock);
         let new_id = Arc::new(move || ids.id(clock.now()));
         let router = limited(Router::from(endpoint), app.limits.clone(), Arc::clone(&app.verifier));
+        let router = replayed(router, app.idempotency.clone(), Arc::clone(&app.verifier));
         let router = edge(router, &config.edge, new_id)?.with_state(app);
         let service = ServiceBuilder::new()
             .layer(MapRequestLayer::new(|mut request: lambda_http::Request| {
