@@ -74,7 +74,7 @@ impl Faults {
 
     async fn hang(&self) {
         self.stopped.notify_one();
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 
