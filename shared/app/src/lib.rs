@@ -5,7 +5,9 @@ mod pages;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use access::{BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Limits, Queue, Rao, Strictness, Tables};
+use access::{
+    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Ids, Jobs, Limits, Queue, Ranking, Rao, Strictness, Tables,
+};
 use axum::extract::FromRef;
 use chains::Chains;
 use identity::{Denylist, UserPool, Verifier};
@@ -33,6 +35,7 @@ pub struct Parts {
     pub denylist: Arc<dyn Denylist>,
     pub users: Arc<dyn UserPool>,
     pub members: Members,
+    pub ranking: Ranking,
     pub mailer: Arc<dyn Mailer>,
     pub settings: Settings,
 }
