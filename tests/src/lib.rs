@@ -9,6 +9,7 @@ mod jobs;
 mod limits;
 mod local;
 mod members;
+mod points;
 mod read_path;
 mod servers;
 mod tables;

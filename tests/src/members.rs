@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use access::tables::{REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
+use access::tables::{POINTS, REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
 use access::{
     AccessError, Aws, AwsConfig, Credentials, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Roots,
     Tables, Timestamp,
@@ -102,7 +102,7 @@ impl Store {
     /// Everything there is, in one order.
     async fn all(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
-        for table in [&USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS] {
+        for table in [&USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS, &POINTS] {
             for row in self.rows(table).await {
                 let row: BTreeMap<_, _> = row.into_iter().collect();
                 all.insert(format!("{} {row:?}", table.name));
@@ -143,10 +143,16 @@ impl Store {
             }
             lists.entry(owner).or_default().push(row);
         }
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for row in self.rows(&POINTS).await {
+            let user = text(&row, "user");
+            assert!(users.contains_key(&user), "{user} has earnings and is no member");
+            *sums.entry(user).or_default() += number(&row, "amount");
+        }
         for (user, row) in &users {
             assert_eq!(codes[&text(row, "referralCode")], *user);
             assert!(row["referralIsValid"].is_boolean() && number(row, "timeCreated") >= START.millis());
-            assert_eq!(number(row, "points"), 0);
+            assert_eq!(number(row, "points"), sums.get(user).copied().unwrap_or(0), "what {user} earned");
             let used = usize::try_from(number(row, "referralsUsed")).unwrap();
             assert_eq!(used, lists.get(user).map_or(0, Vec::len), "places {user} has used");
             assert!(number(row, "referralsUsed") <= number(row, "totalReferrals"));

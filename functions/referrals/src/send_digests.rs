@@ -21,7 +21,7 @@ pub fn worker() -> Worker<App> {
 /// So many letters are queued side by side.
 const SIDE_BY_SIDE: usize = 16;
 /// What one page may take.
-const RESERVE: Duration = Duration::from_secs(30);
+const RESERVE: Duration = Duration::from_secs(20);
 
 /// How far a run is.
 #[derive(Serialize, Deserialize)]
