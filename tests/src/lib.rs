@@ -14,6 +14,7 @@ mod limits;
 mod local;
 mod members;
 mod oracle;
+mod points;
 mod read_path;
 mod rows;
 mod servers;

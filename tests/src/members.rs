@@ -81,7 +81,7 @@ impl Store {
     /// Everything there is, in one order.
     async fn all(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
-        for table in [&USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS] {
+        for table in [&USERS, &REFERRAL_CODES, &REFERRALS, &SIGNUPS, &POINTS] {
             for row in self.rows(table).await {
                 let row: BTreeMap<_, _> = row.into_iter().collect();
                 all.insert(format!("{} {row:?}", table.name));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use access::tables::{REFERRAL_CODES, REFERRALS, Table, USERS};
+use access::tables::{POINTS, REFERRAL_CODES, REFERRALS, Table, USERS};
 use access::{Aws, Timestamp};
 use serde_json::{Value, json};
 
@@ -82,10 +82,16 @@ impl Rows {
             }
             lists.entry(owner).or_default().push(row);
         }
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for row in self.of(&POINTS).await {
+            let user = text(&row, "user");
+            assert!(users.contains_key(&user), "{user} has earnings and is no member");
+            *sums.entry(user).or_default() += number(&row, "amount");
+        }
         for (user, row) in &users {
             assert_eq!(codes[&text(row, "referralCode")], *user);
             assert!(row["referralIsValid"].is_boolean() && number(row, "timeCreated") >= self.since.millis());
-            assert_eq!(number(row, "points"), 0);
+            assert_eq!(number(row, "points"), sums.get(user).copied().unwrap_or(0), "what {user} earned");
             let used = usize::try_from(number(row, "referralsUsed")).unwrap();
             assert_eq!(used, lists.get(user).map_or(0, Vec::len), "places {user} has used");
             assert!(number(row, "referralsUsed") <= number(row, "totalReferrals"));

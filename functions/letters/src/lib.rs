@@ -3,6 +3,7 @@
 pub mod send_mail;
 
 mod outgoing;
+mod weekly_points;
 
 use app::App;
 use worker::{Departure, Worker};

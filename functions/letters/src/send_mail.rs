@@ -10,6 +10,7 @@ use mail::{AccountExists, Content, InviteCode, Letter, MailError, MessageId, Pas
 use worker::{Outcome, Run, RunError, Worker};
 
 use crate::outgoing::{Outgoing, outgoing};
+use crate::weekly_points;
 
 pub fn worker() -> Worker<App> {
     Worker::job("letters-send-mail", send_mail)
@@ -87,10 +88,11 @@ async fn content(app: &App, letter: &AccountLetter, user: &PoolUser) -> Result<C
                 .map_err(|_| discarded("bad_code", "The member's code is none."))?;
             Welcome { invite_code, places: member.total_referrals, page: pages.to("") }.into()
         }
+        AccountLetter::WeeklyPoints { week } => weekly_points::content(app, user.sub.as_str(), *week).await?,
     })
 }
 
-fn discarded(code: &str, detail: &str) -> RunError {
+pub(crate) fn discarded(code: &str, detail: &str) -> RunError {
     RunError::Discard(JobError::new(Kind::Invalid, code, detail))
 }
 

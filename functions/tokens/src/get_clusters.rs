@@ -13,6 +13,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use utoipa_axum::routes;
 
+use crate::daily_point;
 use crate::report::{find, queued};
 use crate::token::Token;
 use crate::{ClusterReport, ReportParameters};
@@ -36,13 +37,15 @@ pub fn route() -> Endpoint<App> {
             ("retry-after" = u32, description = "Seconds after which to ask again."))),
         (status = 404, description = "There is no token at this address.")))]
 async fn get_clusters(
-    _: Caller,
+    caller: Caller,
     State(app): State<App>,
     Path(token): Path<Token>,
     Query(parameters): Query<ReportParameters>,
 ) -> Result<Response, ApiError> {
     token.on(&app)?;
-    Ok(match find(&app, &token, parameters).await? {
+    let found_or_queued = find(&app, &token, parameters).await?;
+    daily_point::earn(&app, caller.sub.as_str()).await;
+    Ok(match found_or_queued {
         Lookup::Fresh(hit) => found(&hit, None, body(&hit.stamped)),
         Lookup::Stale(hit, job) => found(&hit, Some(job.as_ref()), body(&hit.stamped)),
         Lookup::Queued(job) => queued(&token, job).into_response(),

@@ -6,6 +6,7 @@ pub mod get_holders;
 pub mod get_metadata;
 pub mod refresh_clusters;
 
+mod daily_point;
 mod history;
 mod metadata;
 mod report;

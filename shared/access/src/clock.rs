@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
+const MILLIS_PER_DAY: u64 = 24 * 3600 * 1000;
+
 impl Timestamp {
     pub const fn millis(self) -> u64 {
         self.0
@@ -16,6 +18,16 @@ impl Timestamp {
     /// Whole seconds since 1970, as DynamoDB's time-to-live and JWT claims count.
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// Whole days since 1970, UTC.
+    pub const fn day(self) -> u64 {
+        self.0 / MILLIS_PER_DAY
+    }
+
+    /// When a day begins.
+    pub const fn of_day(day: u64) -> Self {
+        Self(day.saturating_mul(MILLIS_PER_DAY))
     }
 
     /// Time from `earlier` to `self`; zero when `earlier` is later (clocks of two machines differ).

@@ -1,3 +1,5 @@
+mod bulk;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -16,6 +16,7 @@ mod kind;
 pub mod limits;
 pub mod messages;
 mod queue;
+mod ranking;
 mod rao;
 mod redis_tier;
 pub mod tables;
@@ -38,6 +39,7 @@ pub use jobs::{
 pub use kind::Kind;
 pub use limits::{Decision, Limits, LimitsConfig, Rule, Strictness, TooMany};
 pub use queue::{Delivery, InProcessQueue, Outgoing, Queue, QueueError, SqsQueue};
+pub use ranking::{Place, Rank, Ranked, Ranking};
 pub use rao::{Cached, Hit, Rao, RaoConfig, Tier};
 pub use redis_tier::{BadRedisUrl, RedisTier};
 pub use tables::{LETTERS, SIGN_OUTS, Table};

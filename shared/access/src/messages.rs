@@ -139,6 +139,10 @@ pub enum AccountLetter {
     },
     /// Somebody tried to sign up with the address.
     AccountExists,
+    /// How many points and which rank the member has. `week` in whole weeks since 1970.
+    WeeklyPoints {
+        week: u64,
+    },
 }
 
 impl Message for SendMail {
@@ -157,4 +161,54 @@ pub struct RemoveAccount {
 impl Message for RemoveAccount {
     const KIND: &'static str = "remove-account";
     const QUEUE: &'static QueueSpec = &REMOVE_ACCOUNT;
+}
+
+/// Give a member the points for something, once a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreditPoints {
+    /// The account's id.
+    pub user: String,
+    /// Days since 1970, UTC.
+    pub day: u64,
+    pub source: PointSource,
+}
+
+/// What a member gets points for on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointSource {
+    /// The day's first cluster report the member asked for.
+    Report,
+}
+
+impl Message for CreditPoints {
+    const KIND: &'static str = "credit-points";
+    const QUEUE: &'static QueueSpec = &CREDIT_POINTS;
+}
+
+/// Rank all members anew, from the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebuildStandings {
+    /// The day whose points and ranks this is to be remembered as; days since 1970, UTC.
+    pub day: u64,
+}
+
+impl Message for RebuildStandings {
+    const KIND: &'static str = "rebuild-standings";
+    const QUEUE: &'static QueueSpec = &REBUILD_STANDINGS;
+}
+
+/// Write to every member who has points.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendDigests {
+    /// Whole weeks since 1970: no member gets two letters of the same week.
+    pub week: u64,
+}
+
+impl Message for SendDigests {
+    const KIND: &'static str = "send-digests";
+    const QUEUE: &'static QueueSpec = &SEND_DIGESTS;
 }

@@ -109,7 +109,7 @@ impl RedisTier {
         self.settle(now, outcome)
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         let now = self.may_ask()?;
         let outcome = match self.connection().await {
             Some(mut connection) => in_time(command.query_async(&mut connection)).await,

@@ -42,6 +42,7 @@ pub(crate) fn layer(edge: &Edge) -> Result<CorsLayer, EdgeError> {
             HeaderName::from_static("ratelimit"),
             HeaderName::from_static("ratelimit-policy"),
             HeaderName::from_static("x-cache"),
+            HeaderName::from_static("x-ranking-as-of"),
             HeaderName::from_static("x-refresh-job"),
             X_REQUEST_ID,
         ])

@@ -6,7 +6,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use access::{
-    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Rao, Strictness, Tables,
+    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Ranking, Rao, Strictness,
+    Tables,
 };
 use axum::extract::FromRef;
 use chains::Chains;
@@ -36,6 +37,7 @@ pub struct Parts {
     pub denylist: Arc<dyn Denylist>,
     pub users: Arc<dyn UserPool>,
     pub members: Members,
+    pub ranking: Ranking,
     pub mailer: Arc<dyn Mailer>,
     pub settings: Settings,
 }

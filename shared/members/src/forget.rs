@@ -15,12 +15,18 @@ impl Members {
     /// Removes what is kept of a member whose account is deleted, or will never be confirmed.
     ///
     /// Nobody can join with its code any more, nor can the account itself. Whom it invited are members without an
-    /// inviter. Whoever invited it keeps a row that leads to nobody: the place stays used. Of the account's own row
-    /// there stays, for 30 days, that there was one.
+    /// inviter. What it earned and its ranks are removed. Whoever invited it keeps a row that leads to nobody, and the
+    /// points: the place stays used. Of the account's own row there stays, for 30 days, that there was one.
     ///
     /// Stopped at any point and called again, it does the rest.
     pub async fn forget(&self, user: &str) -> Result<(), AccessError> {
-        // First: from here on no transaction counts on this member.
+        // Before the row loses when it was made, by which the ranking knows its members.
+        if self.ranking.is_there()
+            && let Some(member) = self.find(user).await?
+        {
+            self.ranking.remove(user, member.time_created).await;
+        }
+        // From here on no transaction counts on this member.
         let row = self.close(user).await?;
         met(self
             .signups
@@ -34,6 +40,7 @@ impl Members {
             self.leave_inviter(inviter, user).await?;
         }
         self.leave_invitees(user).await?;
+        self.forget_points(user).await?;
         let change = Expression::new("REMOVE referralCode, invitedBy").name("#user", "user");
         met(self.users.update_if(user, None, change, "attribute_exists(#user) AND attribute_exists(forgottenAt)").await)
     }

@@ -8,8 +8,12 @@
 mod code;
 mod forget;
 mod members;
+mod points;
 mod rows;
+mod standing;
 
 pub use code::{BadReferralCode, ReferralCode};
 pub use members::{Created, Joined, Members, PlacesSet, ReferralUse, Refusal};
+pub use points::Credited;
 pub use rows::{Member, Referral};
+pub use standing::{AsOf, MemberStanding, Scanned, Snapshot, Standing};

@@ -2,9 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::tables::REFERRAL_CODES;
-use access::{AccessError, Clock, Dao, Expression, Ids, Page, Rao, Tables, Timestamp, Transacted, Unmet, Write};
+use access::{
+    AccessError, Clock, Dao, Expression, Ids, Page, Ranking, Rao, Tables, Timestamp, Transacted, Unmet, Write,
+};
 
+use crate::points::{Earning, INVITE, Marks};
 use crate::rows::{CodeRow, SignupRow, UserRow};
+use crate::standing::{Name, Snapshot, Standing};
 use crate::{Member, Referral, ReferralCode};
 
 /// The members' tables. Cheap to clone.
@@ -14,10 +18,16 @@ use crate::{Member, Referral, ReferralCode};
 #[derive(Clone)]
 pub struct Members {
     pub(crate) tables: Tables,
+    pub(crate) names: Dao<Name>,
     pub(crate) users: Dao<UserRow>,
     pub(crate) codes: Dao<CodeRow>,
     pub(crate) referrals: Dao<Referral>,
     pub(crate) signups: Dao<SignupRow>,
+    pub(crate) earnings: Dao<Earning>,
+    pub(crate) history: Dao<Snapshot>,
+    pub(crate) standings: Dao<Standing>,
+    pub(crate) ranking: Ranking,
+    pub(crate) marks: Marks,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
 }
@@ -85,19 +95,32 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 // The places of the writes in the transactions below, where of several conditions that do not hold the first counts.
 const NEW_USER: usize = 0;
 const OWNER: usize = 1;
+/// Where what the inviter's inviter gets begins.
+const SECOND_INVITE: usize = 4;
 
 impl Members {
     /// Costs no call.
     pub fn open(tables: &Tables, rao: &Rao, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         Self {
             tables: tables.clone(),
+            names: Dao::open(tables, rao),
             users: Dao::open(tables, rao),
             codes: Dao::open(tables, rao),
             referrals: Dao::open(tables, rao),
             signups: Dao::open(tables, rao),
+            earnings: Dao::open(tables, rao),
+            history: Dao::open(tables, rao),
+            standings: Dao::open(tables, rao),
+            ranking: Ranking::none(),
+            marks: Marks::default(),
             clock,
             ids,
         }
+    }
+
+    /// With a live ranking, which is told of every change of points.
+    pub fn with_ranking(self, ranking: Ranking) -> Self {
+        Self { ranking, ..self }
     }
 
     /// Whether somebody could join with this code now. An unknown code costs the same calls as a known one.
@@ -164,26 +187,52 @@ impl Members {
     }
 
     /// Takes one place of this code and makes the invitee a member, in one transaction: of any number at the same time
-    /// exactly as many win as there are places.
+    /// exactly as many win as there are places. The same transaction gives the owner, and whoever invited the owner and
+    /// is still a member, their points.
     pub async fn referral_use(&self, code: &ReferralCode, user: &str) -> Result<ReferralUse, AccessError> {
         let Some(owner) = self.owner(code).await? else { return Ok(ReferralUse::Refused(Refusal::UnknownCode)) };
         if owner == user {
             return Ok(ReferralUse::Refused(Refusal::OwnCode));
         }
+        let inviter = self.inviter_of(&owner, user).await?;
         let now = self.clock.now();
-        let referral = Referral { invited_user: user.to_owned(), timestamp: now, confirmed: true };
-        let outcome = self.commit_with_code(|new_code| {
-            Ok(vec![
-                self.new_user(user, new_code, Some(&owner), now)?,
-                self.one_place_of(&owner, code)?,
-                self.referrals.put(&owner, &referral, Some(absent("user")))?,
-                self.new_code(user, new_code)?,
-            ])
-        });
-        match outcome.await? {
-            Transacted::Done => Ok(ReferralUse::Done),
+        let mut outcome = self.claim(&owner, code, user, inviter.as_deref(), now).await?;
+        if inviter.is_some() && matches!(&outcome, Transacted::Unmet(unmet) if unmet.write >= SECOND_INVITE) {
+            outcome = self.claim(&owner, code, user, None, now).await?;
+        }
+        match outcome {
+            Transacted::Done => {
+                self.show([user, &owner].into_iter().chain(inviter.as_deref())).await;
+                Ok(ReferralUse::Done)
+            }
             Transacted::Unmet(unmet) => why(unmet, &owner, code),
         }
+    }
+
+    /// The one transaction. `inviter` invited the owner.
+    async fn claim(
+        &self,
+        owner: &str,
+        code: &ReferralCode,
+        user: &str,
+        inviter: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Transacted, AccessError> {
+        let referral = Referral { invited_user: user.to_owned(), timestamp: now, confirmed: true };
+        self.commit_with_code(|new_code| {
+            let mut writes = vec![
+                self.new_user(user, new_code, Some(owner), now)?,
+                self.one_place_of(owner, code)?,
+                self.referrals.put(owner, &referral, Some(absent("user")))?,
+                self.invite_entry(owner, user, now)?,
+            ];
+            if let Some(inviter) = inviter {
+                writes.extend(self.second_invite(inviter, user, now)?);
+            }
+            writes.push(self.new_code(user, new_code)?);
+            Ok(writes)
+        })
+        .await
     }
 
     /// Makes a member without a referral.
@@ -192,7 +241,10 @@ impl Members {
         let outcome =
             self.commit_with_code(|code| Ok(vec![self.new_user(user, code, None, now)?, self.new_code(user, code)?]));
         Ok(match outcome.await? {
-            Transacted::Done => Created::New,
+            Transacted::Done => {
+                self.show([user]).await;
+                Created::New
+            }
             Transacted::Unmet(_) => Created::Already,
         })
     }
@@ -300,7 +352,8 @@ impl Members {
     }
 
     fn one_place_of(&self, owner: &str, code: &ReferralCode) -> Result<Write, AccessError> {
-        let change = Expression::new("SET referralsUsed = referralsUsed + :one")
+        let change = Expression::new("SET referralsUsed = referralsUsed + :one ADD points :points")
+            .number(":points", INVITE)
             .name("#user", "user")
             .number(":one", 1)
             .bool(":true", true)
@@ -316,7 +369,7 @@ impl Members {
 pub(crate) const IS_MEMBER: &str = "attribute_exists(#user) AND attribute_not_exists(forgottenAt)";
 
 /// The condition that no row with this key is there.
-fn absent(key: &'static str) -> Expression {
+pub(crate) fn absent(key: &'static str) -> Expression {
     Expression::new("attribute_not_exists(#key)").name("#key", key)
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use access::{
     Aws, BadRedisUrl, BlobStore, Clock, Cursors, Idempotency, Ids, JobPolicy, Jobs, Limits, LimitsConfig, Queue,
-    RandomIds, Rao, RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
+    RandomIds, Ranking, Rao, RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
 };
 use app::{App, Parts, Settings};
 use async_trait::async_trait;
@@ -92,6 +92,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
     let cache = RaoConfig { environment: settings.environment.clone(), ..RaoConfig::default() };
     let rao = Rao::new(cache, redis.clone(), Arc::clone(&clock), Arc::clone(&ids));
     let environment = settings.environment.clone();
+    let ranking = Ranking::open(&environment, redis.clone());
     let limits = LimitsConfig { environment, secret: cursor_secret, strictness: settings.limits };
     let limits = Limits::new(limits, redis, Arc::clone(&clock));
     let jobs = Jobs::open(&tables, &rao, Arc::clone(&queue), Arc::clone(&clock), jobs);
@@ -106,6 +107,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
     let users = users(&tables, &rao)?;
     let members = Members::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
     let idempotency = Idempotency::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
+    let members = members.with_ranking(ranking.clone());
     Ok(App::new(Parts {
         clock,
         ids,
@@ -122,6 +124,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
         denylist,
         users,
         members,
+        ranking,
         mailer,
         settings,
     }))
