@@ -2,7 +2,7 @@
 
 use access::EmailAddress;
 use access::limits::CODES_BY_ADDRESS;
-use api::{ApiError, Endpoint, Json};
+use api::{ApiError, Endpoint, Json, evenly};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
 use crate::session::refused;
 
 pub fn route() -> Endpoint<App> {

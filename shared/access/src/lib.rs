@@ -18,6 +18,7 @@ mod queue;
 mod rao;
 mod redis_tier;
 pub mod tables;
+mod vault;
 
 pub use aws::{Aws, AwsConfig, Roots};
 pub use aws_credential_types::Credentials;
@@ -39,3 +40,4 @@ pub use queue::{Delivery, InProcessQueue, Outgoing, Queue, QueueError, SqsQueue}
 pub use rao::{Cached, Hit, Rao, RaoConfig, Tier};
 pub use redis_tier::{BadRedisUrl, RedisTier};
 pub use tables::{LETTERS, SIGN_OUTS, Table};
+pub use vault::{NotOurs, Vault};

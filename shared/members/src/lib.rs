@@ -7,9 +7,11 @@
 
 mod code;
 mod forget;
+mod invites;
 mod members;
 mod rows;
 
 pub use code::{BadReferralCode, ReferralCode};
+pub use invites::{INVITE_LASTS, INVITES_A_DAY, Invite, InviteRefusal, InviteState, Invited};
 pub use members::{Created, Joined, Members, PlacesSet, ReferralUse, Refusal};
 pub use rows::{Member, Referral};

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 const BEAT: Duration = Duration::from_millis(500);
 
 /// Does something whose duration would tell what a caller must not learn, such as whether an address has an account.
-pub(crate) async fn evenly<T>(work: impl Future<Output = T>) -> T {
+pub async fn evenly<T>(work: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let done = work.await;
     let beats = started.elapsed().as_nanos().div_ceil(BEAT.as_nanos()).max(1);
