@@ -134,8 +134,8 @@ impl Ledger {
     }
 
     /// Whether [`Ledger::receipt`] did not hold because the message has bounced already.
-    pub fn has_bounced(unmet: Unmet) -> Result<bool, AccessError> {
-        let receipt = unmet.row.map(|row| Dao::<Receipt>::read(*row)).transpose()?;
+    pub fn has_bounced(unmet: &Unmet) -> Result<bool, AccessError> {
+        let receipt = unmet.row.clone().map(|row| Dao::<Receipt>::read(*row)).transpose()?;
         Ok(receipt.is_some_and(|receipt| receipt.bounced_at.is_some()))
     }
 
