@@ -9,44 +9,44 @@ use serde_json::{Value, json};
 
 use crate::world::{Answer, Person, World};
 
-const PASSWORD: &str = "a tortoise on the windowsill";
+pub(crate) const PASSWORD: &str = "a tortoise on the windowsill";
 const ANOTHER: &str = "two herons in the rain";
 
 impl World {
     /// A member from whom others can come, and the code to come with.
-    async fn first_member(&self) -> String {
+    pub(crate) async fn first_member(&self) -> String {
         let email = EmailAddress::new("first@example.org").unwrap();
         let password = Password::new(PASSWORD).unwrap();
         let made = NewUser { email, password, password_is_temporary: false };
         let sub = self.app.users.create_user(&made).await.unwrap();
-        self.app.members.create_user(sub.as_str()).await.unwrap();
+        self.app.members.create_member(sub.as_str(), Some(&made.email)).await.unwrap();
         self.app.members.find(sub.as_str()).await.unwrap().unwrap().referral_code.to_string()
     }
 
-    async fn sign_up(&self, email: &str, code: &str) -> Answer {
+    pub(crate) async fn sign_up(&self, email: &str, code: &str) -> Answer {
         let body = json!({ "email": email, "password": PASSWORD, "referralCode": code });
         self.anon().post("/v1/auth/signup", &body).await
     }
 
-    async fn confirm(&self, email: &str) -> Answer {
+    pub(crate) async fn confirm(&self, email: &str) -> Answer {
         let code = self.code_for(email).await;
         self.anon().post("/v1/auth/confirm", &json!({ "email": email, "code": code, "password": PASSWORD })).await
     }
 
     /// Signed up, confirmed, and welcomed.
-    async fn member(&self, email: &str, code: &str) -> Value {
+    pub(crate) async fn member(&self, email: &str, code: &str) -> Value {
         self.sign_up(email, code).await.assert(201);
         let session = self.confirm(email).await.assert(200).json();
         self.work_all().await;
         session
     }
 
-    async fn sign_in(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
         self.anon().post("/v1/auth/signin", &json!({ "email": email, "password": password })).await
     }
 
     /// The templates of what an address was sent, oldest first.
-    async fn letters_to(&self, email: &str) -> Vec<String> {
+    pub(crate) async fn letters_to(&self, email: &str) -> Vec<String> {
         self.work_all().await;
         let mut filed = self.outbox.list(100, None).await.unwrap();
         filed.retain(|filed| filed.to.as_str() == email);
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// The newest code an address was sent.
-    async fn code_for(&self, email: &str) -> String {
+    pub(crate) async fn code_for(&self, email: &str) -> String {
         let filed = self.outbox.list(100, None).await.unwrap();
         let newest = filed.iter().find(|filed| {
             filed.to.as_str() == email && filed.template.ends_with("-code")
@@ -65,7 +65,7 @@ impl World {
         digits.expect("six digits").to_owned()
     }
 
-    fn with_token(&self, session: &Value) -> Person {
+    pub(crate) fn with_token(&self, session: &Value) -> Person {
         self.bearer(session["accessToken"].as_str().unwrap())
     }
 }

@@ -5,11 +5,13 @@
 mod accounts;
 mod contracts;
 mod endpoints;
+mod invites;
 mod jobs;
 mod limits;
 mod local;
 mod members;
 mod read_path;
+mod referrals;
 mod servers;
 mod tables;
 mod world;

@@ -23,7 +23,7 @@ use holdfast::{Embedded, Messenger};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use identity::{EmbeddedPool, EmbeddedPoolParts, HashCost, LocalIssuer, PoolPolicy};
-use mail::FileOutbox;
+use mail::{FileOutbox, Mailer};
 use runtime::{MakeUsers, Ports, assemble};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -55,6 +55,8 @@ pub(crate) struct World {
 pub(crate) struct Setting {
     pub(crate) rows: Option<(u64, u32)>,
     pub(crate) jobs: Option<JobPolicy>,
+    /// Who sends letters, instead of the outbox.
+    pub(crate) mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl World {
@@ -91,7 +93,7 @@ impl World {
             }]),
             issuers: vec![issuer.as_issuer(vec!["tests".into()])],
             users: users(&issuer, &clock, &ids, &outbox),
-            mailer: Arc::clone(&outbox) as _,
+            mailer: setting.mailer.unwrap_or_else(|| Arc::clone(&outbox) as _),
             jobs: setting.jobs.unwrap_or_default(),
             settings: Settings {
                 environment: "test".into(),
@@ -145,6 +147,13 @@ impl World {
 
     pub(crate) fn person(&self, name: &str) -> Person {
         let token = self.issuer.issue(name, &[], "tests", 3600, self.clock.now().seconds()).unwrap();
+        Person { router: self.router.clone(), token: Some(token) }
+    }
+
+    /// Somebody of the group that may do what operators do.
+    pub(crate) fn admin(&self) -> Person {
+        let groups = ["admin".to_owned()];
+        let token = self.issuer.issue("root", &groups, "tests", 3600, self.clock.now().seconds()).unwrap();
         Person { router: self.router.clone(), token: Some(token) }
     }
 
@@ -303,6 +312,10 @@ impl Person {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Request::post(path).header("content-type", "application/json"), body.to_string().into()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Request::patch(path).header("content-type", "application/json"), body.to_string().into()).await
     }
 
     pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
