@@ -29,21 +29,28 @@ pub(crate) struct Ready {
 }
 
 async fn send_mail(app: App, message: SendMail, run: Run<App>) -> Result<Outcome, RunError> {
-    let user = UserId::new(&message.user).map_err(|_| discarded("bad_user", "This is no account's id."))?;
-    let ready = match &message.letter {
-        AccountLetter::ReferralInvite { invite } => invitation::ready(&app, &user, invite).await?,
-        letter => to_owner(&app, letter, &user).await?,
-    };
-    if let Some(ready) = ready
-        && claim(&app, &message, &ready).await?
-    {
-        match app.mailer.send(&ready.letter).await {
-            Ok(id) => mark(&app, &message, &ready, &id).await?,
-            Err(error) => return Err(not_sent(&app, &message, &ready, error).await?),
-        }
-    }
+    deliver(&app, &message).await?;
     run.finish().await?;
     Ok(Outcome::Done)
+}
+
+/// Sends the letter that a message asks for, unless somebody has set out to already: called any number of times, and
+/// broken off anywhere, it is sent at most once.
+pub async fn deliver(app: &App, message: &SendMail) -> Result<(), RunError> {
+    let user = UserId::new(&message.user).map_err(|_| discarded("bad_user", "This is no account's id."))?;
+    let ready = match &message.letter {
+        AccountLetter::ReferralInvite { invite } => invitation::ready(app, &user, invite).await?,
+        letter => to_owner(app, letter, &user).await?,
+    };
+    if let Some(ready) = ready
+        && claim(app, message, &ready).await?
+    {
+        match app.mailer.send(&ready.letter).await {
+            Ok(id) => mark(app, message, &ready, &id).await?,
+            Err(error) => return Err(not_sent(app, message, &ready, error).await?),
+        }
+    }
+    Ok(())
 }
 
 /// A letter to the owner of an account. Whoever has left is not written to, nor is an address that bounced.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use access::tables::{SUPPRESSIONS, Table};
 use access::{AccessError, Clock, Dao, EmailAddress, NotOurs, Rao, Row, Tables, Vault};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 /// Which letters an address gets no more.
@@ -98,9 +99,10 @@ impl Suppressions {
 
     /// Whether a letter of this scope must not go to the address: by its own scope or by [`Scope::All`].
     pub async fn holds(&self, address: &EmailAddress, scope: Scope) -> Result<bool, AccessError> {
-        let hash = address.keyed_hash(&self.vault);
-        for scope in [Scope::All, scope] {
-            if self.rows.get(&hash, Some(scope.name().into())).await?.is_some() {
+        // There are as many rows as scopes at most.
+        let mut rows = std::pin::pin!(self.rows.find_all_by_pk(&address.keyed_hash(&self.vault)));
+        while let Some(row) = rows.try_next().await? {
+            if row.scope == scope || row.scope == Scope::All {
                 return Ok(true);
             }
         }
