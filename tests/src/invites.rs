@@ -374,7 +374,7 @@ async fn a_bounce_marks_the_invitation_and_the_address_however_often_it_is_told(
     // No letter of an account's own goes there either; codes are the pool's.
     world.member("ben@example.org", &code).await;
     assert!(!world.letters_to("ben@example.org").await.contains(&"welcome".to_owned()));
-    for nonsense in ["", "{}", "hello", "{\"Message\":\"{}\"}"] {
+    for nonsense in [" ", "{}", "hello", "{\"Message\":\"{}\"}"] {
         world.notice_body(nonsense.to_owned()).await;
     }
 }

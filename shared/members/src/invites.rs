@@ -109,7 +109,7 @@ impl Unique for Quota {}
 
 /// Addresses a member may invite in a day of UTC.
 pub const INVITES_A_DAY: u32 = 20;
-/// How long the letter says that the place is kept.
+/// How long the letter says that it is open.
 pub const INVITE_LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a member sees what became of an invitation. Then its address is removed, and may be invited again.
 const KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
