@@ -142,7 +142,7 @@ async fn an_operator_changes_places_and_validity() {
 #[tokio::test]
 async fn a_command_is_the_same_by_direct_invocation() {
     let world = World::new().await;
-    let trigger = referrals::administer::trigger();
+    let trigger = referrals::administer_members::trigger();
     let ask = async |event: Value| trigger.answer(world.app.clone(), event).await;
     let made = ask(json!({ "command": "create-user", "email": "root@example.org" })).await.unwrap();
     let code = made["referralCode"].as_str().unwrap().to_owned();

@@ -1,6 +1,6 @@
 //! Referrals: codes and their places, invitations by mail, points and rank.
 
-pub mod administer;
+pub mod administer_members;
 pub mod change_member;
 pub mod check_code;
 pub mod create_user;
@@ -46,7 +46,7 @@ pub fn schedules() -> Vec<Schedule<App>> {
 }
 
 pub fn triggers() -> Vec<Trigger<App>> {
-    vec![administer::trigger()]
+    vec![administer_members::trigger()]
 }
 
 /// What members have is removed with the member, by `accounts`.

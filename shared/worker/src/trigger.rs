@@ -40,6 +40,11 @@ impl<S> Trigger<S> {
         Self { name, called_by, handle: Arc::new(move |state, event| Box::pin(handle(state, event))) }
     }
 
+    /// Whether the user pool calls it.
+    pub fn is_by_pool(&self) -> bool {
+        self.called_by == CalledBy::Pool
+    }
+
     /// The caller's event in, its answer out.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use worker::{CalledBy, RunError, Trigger};
 use crate::admin::{Command, carry_out};
 
 pub fn trigger() -> Trigger<App> {
-    Trigger::new("referrals-administer", CalledBy::Operators, administer)
+    Trigger::new("referrals-administer-members", CalledBy::Operators, administer)
 }
 
 async fn administer(app: App, event: Value) -> Result<Value, RunError> {
