@@ -19,7 +19,7 @@ impl World {
         let password = Password::new(PASSWORD).unwrap();
         let made = NewUser { email, password, password_is_temporary: false };
         let sub = self.app.users.create_user(&made).await.unwrap();
-        self.app.members.create_user(sub.as_str()).await.unwrap();
+        self.app.members.create_member(sub.as_str(), Some(&made.email)).await.unwrap();
         self.app.members.find(sub.as_str()).await.unwrap().unwrap().referral_code.to_string()
     }
 

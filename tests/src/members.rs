@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use access::tables::{REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
-use access::{AccessError, Aws, Cursors, Dao, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Tables, Timestamp};
+use access::{
+    AccessError, Aws, Cursors, Dao, EmailAddress, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Tables, Timestamp,
+    Vault,
+};
 use futures::FutureExt;
 use futures::future::join_all;
 use holdfast::Embedded;
@@ -102,7 +105,12 @@ fn tables(aws: Aws) -> Tables {
 
 fn members(aws: Aws, clock: &Arc<ManualClock>, ids: Arc<dyn Ids>) -> Members {
     let rao = Rao::new(RaoConfig::default(), None, Arc::clone(clock) as _, Arc::clone(&ids));
-    Members::open(&tables(aws), &rao, Arc::clone(clock) as _, ids)
+    Members::open(&tables(aws), &rao, &Vault::new(b"s"), Arc::clone(clock) as _, ids)
+}
+
+/// Whose account this is, spelled as an address.
+fn address(user: &str) -> EmailAddress {
+    EmailAddress::new(&format!("{}@example.org", user.replace(' ', "-").to_lowercase())).unwrap()
 }
 
 /// A code that nobody has.
@@ -136,6 +144,7 @@ async fn a_new_member_has_a_code_with_ten_places() {
         invited_by: None,
         points: 0,
         time_created: START,
+        shown_as: None,
     };
     assert_eq!(ann, expected);
     assert_eq!(ann.referrals_remaining(), 10);
@@ -298,9 +307,10 @@ async fn of_a_crowd_that_joins_all_become_members_and_ten_by_the_code() {
     let crowd = (0..CROWD).map(|number| {
         let (members, user) = (store.members.clone(), format!("user-{number}"));
         tokio::spawn(async move {
+            let email = address(&user);
             until_answered(|| members.bind(&user, &code)).await;
             // Whoever confirms does so twice.
-            join_all([(); 2].map(|()| until_answered(|| members.join(&user)))).await
+            join_all([(); 2].map(|()| until_answered(|| members.join(&user, &email)))).await
         })
     });
     let outcomes: Vec<_> = join_all(crowd).await.into_iter().flat_map(Result::unwrap).collect();
@@ -393,11 +403,11 @@ async fn the_newest_sign_up_counts_for_seven_days() {
     assert_eq!(store.members.bound("cat").await.unwrap(), Some(bob.referral_code));
     store.members.bind("dan", &ann.referral_code).await.unwrap();
     store.clock.advance(Duration::from_secs(7 * 24 * 3600 - 1));
-    assert_eq!(store.members.join("cat").await.unwrap(), Joined::Referred);
+    assert_eq!(store.members.join("cat", &address("cat")).await.unwrap(), Joined::Referred);
     assert_eq!(store.find("cat").await.invited_by.as_deref(), Some("bob"));
     store.clock.advance(Duration::from_secs(1));
     assert_eq!(store.members.bound("dan").await.unwrap(), None);
-    assert_eq!(store.members.join("dan").await.unwrap(), Joined::WithoutReferral);
+    assert_eq!(store.members.join("dan", &address("dan")).await.unwrap(), Joined::WithoutReferral);
     assert_eq!(store.check().await, 4);
 }
 
@@ -415,8 +425,8 @@ async fn no_confirmed_account_stays_without_rows_whatever_became_of_its_code() {
     store.members.disable_code("disabled").await.unwrap();
     store.members.forget("gone").await.unwrap();
     for user in users.into_iter().chain(["unbound"]) {
-        assert_eq!(store.members.join(user).await.unwrap(), Joined::WithoutReferral, "{user}");
-        assert_eq!(store.members.join(user).await.unwrap(), Joined::Already, "{user}");
+        assert_eq!(store.members.join(user, &address(user)).await.unwrap(), Joined::WithoutReferral, "{user}");
+        assert_eq!(store.members.join(user, &address(user)).await.unwrap(), Joined::Already, "{user}");
         assert_eq!(store.find(user).await.invited_by, None);
     }
     assert_eq!(store.check().await, 8);
@@ -435,7 +445,7 @@ async fn an_unknown_code_costs_as_many_calls_as_a_known_one() {
 }
 
 /// Someone about to join, in each way there is, and how many calls that takes.
-const WAYS: [(&str, usize); 4] = [("referred", 4), ("full", 5), ("unknown", 4), ("unbound", 3)];
+const WAYS: [(&str, usize); 4] = [("referred", 5), ("full", 6), ("unknown", 4), ("unbound", 3)];
 
 async fn about_to_join(store: &Store, way: &str, user: &str) {
     let code = match way {
@@ -460,7 +470,7 @@ async fn about_to_join(store: &Store, way: &str, user: &str) {
 async fn joins_again(store: &Store, way: &str, user: &str) {
     store.check().await;
     let was_there = store.members.find(user).await.unwrap().is_some();
-    let joined = store.members.join(user).await.unwrap();
+    let joined = store.members.join(user, &address(user)).await.unwrap();
     match (was_there, way) {
         (false, "referred") => assert_ne!(joined, Joined::WithoutReferral),
         (false, _) => assert_ne!(joined, Joined::Referred),
@@ -487,8 +497,9 @@ async fn a_process_killed_at_any_call_of_join_is_finished_by_the_next() {
                 about_to_join(&store, way, &user).await;
                 // A new process each time, with its own connections.
                 let members = members(proxy.aws(), &store.clock, Arc::new(RandomIds));
+                let email = address(&user);
                 proxy.faults.stop(at, moment);
-                if let Some(joined) = proxy.faults.unless_stopped(members.join(&user)).await {
+                if let Some(joined) = proxy.faults.unless_stopped(members.join(&user, &email)).await {
                     assert_ne!(joined.unwrap(), Joined::Already);
                     break;
                 }
@@ -510,7 +521,7 @@ async fn a_process_killed_between_any_two_polls_of_join_is_finished_by_the_next(
             let user = format!("{way} {polls}");
             about_to_join(&store, way, &user).await;
             let members = store.with_ids(Arc::new(RandomIds));
-            let outcome = Mortal::after(polls, members.join(&user)).await;
+            let outcome = Mortal::after(polls, members.join(&user, &address(&user))).await;
             match outcome {
                 None => (killed, alive) = (killed + 1, 0),
                 Some(joined) => {
@@ -531,7 +542,7 @@ async fn a_process_killed_between_any_two_polls_of_join_is_finished_by_the_next(
 async fn family(store: &Store) -> ReferralCode {
     let ann = store.member("ann").await.referral_code;
     store.members.bind("bob", &ann).await.unwrap();
-    assert_eq!(store.members.join("bob").await.unwrap(), Joined::Referred);
+    assert_eq!(store.members.join("bob", &address("bob")).await.unwrap(), Joined::Referred);
     let bob = store.find("bob").await.referral_code;
     for invitee in ["cat", "dan"] {
         assert_eq!(store.uses(&bob, invitee).await, ReferralUse::Done);
@@ -572,7 +583,7 @@ async fn who_is_forgotten_twice_is_forgotten_once() {
     assert_eq!(store.all().await, all);
 
     // Late messages of the account bring nothing back.
-    assert_eq!(store.members.join("bob").await.unwrap(), Joined::Already);
+    assert_eq!(store.members.join("bob", &address("bob")).await.unwrap(), Joined::Already);
     assert_eq!(store.members.create_user("bob").await.unwrap(), Created::Already);
     let ann = store.find("ann").await.referral_code;
     assert_eq!(store.uses(&ann, "bob").await, ReferralUse::Refused(Refusal::AlreadyMember));
@@ -592,7 +603,7 @@ async fn who_never_was_a_member_can_be_forgotten() {
     for _ in 0..2 {
         store.members.forget("eve").await.unwrap();
         assert_eq!(store.members.bound("eve").await.unwrap(), None);
-        assert_eq!(store.members.join("eve").await.unwrap(), Joined::Already);
+        assert_eq!(store.members.join("eve", &address("eve")).await.unwrap(), Joined::Already);
         assert_eq!(store.members.find("eve").await.unwrap(), None);
     }
     assert_eq!(store.check().await, 1);
@@ -620,8 +631,9 @@ async fn a_process_killed_at_any_call_of_forget_is_finished_by_the_next() {
                 break;
             }
         }
-        // Mark, sign-up, code; the inviter's row; the list, two writes for each of two invitees, the list; the rest.
-        assert_eq!(killed, 3 + 2 + 1 + 4 + 1 + 1);
+        // Mark, sign-up, code; the inviter's row; the list, two writes for each of two invitees, the list; invitations;
+        // the rest.
+        assert_eq!(killed, 3 + 2 + 1 + 4 + 1 + 1 + 1);
     }
 }
 

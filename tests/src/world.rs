@@ -72,6 +72,8 @@ pub(crate) struct Setting {
     pub(crate) jobs: Option<JobPolicy>,
     /// A Redis, and what the deployment is called there.
     pub(crate) redis: Option<(String, String)>,
+    /// Who sends letters, instead of the outbox.
+    pub(crate) mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl World {
@@ -112,7 +114,7 @@ impl World {
             }]),
             issuers: vec![issuer.as_issuer(vec!["tests".into()])],
             users: users(&issuer, &clock, &ids, &mailer),
-            mailer,
+            mailer: setting.mailer.unwrap_or(mailer),
             jobs: setting.jobs.unwrap_or_default(),
             settings: Settings {
                 environment,
@@ -192,6 +194,13 @@ impl World {
 
     pub(crate) fn person(&self, name: &str) -> Person {
         let token = self.issuer.issue(name, &[], "tests", 3600, self.clock.now().seconds()).unwrap();
+        self.bearer(&token)
+    }
+
+    /// Somebody of the group that may do what operators do.
+    pub(crate) fn admin(&self) -> Person {
+        let groups = ["admin".to_owned()];
+        let token = self.issuer.issue("root", &groups, "tests", 3600, self.clock.now().seconds()).unwrap();
         self.bearer(&token)
     }
 
@@ -382,6 +391,10 @@ impl Person {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.ask_with(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.ask_with(Method::PATCH, path, body).await
     }
 
     pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {

@@ -16,7 +16,7 @@ fn main() -> serde_json::Result<()> {
     let schedules =
         schedules.iter().map(|schedule| json!({ "name": schedule.name, "every_seconds": schedule.every.as_secs() }));
     let triggers = lambdas::triggers();
-    let triggers = triggers.iter().map(|trigger| json!({ "name": trigger.name }));
+    let triggers = triggers.iter().map(|trigger| json!({ "name": trigger.name, "by_pool": trigger.is_by_pool() }));
     let inventory = json!({
         "endpoints": endpoints.collect::<Vec<Value>>(),
         "workers": workers.collect::<Vec<_>>(),

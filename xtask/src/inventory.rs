@@ -19,7 +19,7 @@ pub(crate) struct Inventory {
     pub workers: Vec<Worker>,
     /// The functions that are called by the clock.
     pub schedules: Vec<Schedule>,
-    /// The functions that another AWS service calls in the middle of its own work.
+    /// The functions that are called directly: by the user pool, or by operators.
     pub triggers: Vec<Trigger>,
     pub queues: Vec<Queue>,
     pub tables: Vec<Table>,
@@ -52,6 +52,8 @@ pub(crate) struct Schedule {
 #[derive(Deserialize)]
 pub(crate) struct Trigger {
     pub name: String,
+    /// By the user pool in the middle of its own work. Otherwise by whoever IAM lets invoke it.
+    pub by_pool: bool,
 }
 
 /// A queue of `access::messages`.

@@ -3,10 +3,10 @@
 use app::App;
 use mail::{Code, ConfirmCode, Content, Link, ResetPassword};
 use serde_json::{Value, json};
-use worker::{RunError, Trigger};
+use worker::{CalledBy, RunError, Trigger};
 
 pub fn trigger() -> Trigger<App> {
-    Trigger::new("accounts-customize-message", customize)
+    Trigger::new("accounts-customize-message", CalledBy::Pool, customize)
 }
 
 /// How long Cognito's codes are good for.

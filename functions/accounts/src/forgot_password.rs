@@ -2,7 +2,7 @@
 
 use access::EmailAddress;
 use access::limits::{CODES_BY_ADDRESS, CODES_BY_IP};
-use api::{ApiError, By, Endpoint, Json};
+use api::{ApiError, By, Endpoint, Json, evenly};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
 
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-forgot-password", routes!(forgot_password)).counted(&[(CODES_BY_IP, By::Ip)])

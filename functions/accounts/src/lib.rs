@@ -17,7 +17,6 @@ pub mod sign_out;
 pub mod sign_up;
 
 mod bearer;
-mod evenly;
 mod letters;
 mod membership;
 mod session;

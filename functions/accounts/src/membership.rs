@@ -7,6 +7,7 @@ use members::Joined;
 use worker::RunError;
 
 use crate::letters;
+use crate::session::refused;
 
 /// So long after somebody has joined the welcome is seen to again: about as long as its job is remembered, and far
 /// shorter than the letter.
@@ -21,7 +22,9 @@ pub(crate) async fn join(app: &App, sub: &UserId) -> Result<(), ApiError> {
         }
         return Ok(());
     }
-    let joined = app.members.join(sub.as_str()).await?;
+    // Deleted in this moment: there is nobody to make rows for.
+    let Some(user) = app.users.find_by_sub(sub).await.map_err(refused)? else { return Ok(()) };
+    let joined = app.members.join(sub.as_str(), &user.email).await?;
     if joined != Joined::Already {
         tracing::info!(referred = joined == Joined::Referred, "a new member");
         letters::welcome(app, sub).await;

@@ -1,13 +1,12 @@
 //! POST /v1/auth/confirm/resend: another code for an account that is not confirmed yet.
 
 use access::limits::{CODES_BY_ADDRESS, CODES_BY_IP};
-use api::{ApiError, By, Endpoint, Json};
+use api::{ApiError, By, Endpoint, Json, evenly};
 use app::App;
 use axum::extract::State;
 use axum::response::Response;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
 use crate::forgot_password::{Address, MailPerhaps, accepted};
 
 pub fn route() -> Endpoint<App> {

@@ -2,7 +2,7 @@
 
 use access::EmailAddress;
 use access::limits::{SIGN_IN_BY_ADDRESS, SIGN_IN_BY_IP};
-use api::{ApiError, By, Endpoint, Json};
+use api::{ApiError, By, Endpoint, Json, evenly};
 use app::App;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::evenly;
 use crate::session::{Asked, Session, refused, signed_in};
 
 pub fn route() -> Endpoint<App> {

@@ -2,7 +2,7 @@
 
 use access::EmailAddress;
 use access::limits::{SIGN_UP_BY_ADDRESS, SIGN_UP_BY_IP};
-use api::{ApiError, By, Endpoint, Json};
+use api::{ApiError, By, Endpoint, Json, LONG_BEAT, on_the_beat};
 use app::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::evenly::{LONG_BEAT, on_the_beat};
 use crate::letters;
 use crate::session::refused;
 

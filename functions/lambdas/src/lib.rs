@@ -25,7 +25,7 @@ pub fn schedules() -> Vec<Schedule<App>> {
 }
 
 pub fn triggers() -> Vec<Trigger<App>> {
-    accounts::triggers()
+    [accounts::triggers(), referrals::triggers()].into_iter().flatten().collect()
 }
 
 /// How each domain lets an account go; a domain that is not here keeps it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{EmailAddress, Kind};
+use access::Kind;
 use api::{ApiError, Caller, Json, Path, Query};
 use app::App;
 use axum::Router;
@@ -10,11 +10,10 @@ use axum::extract::{FromRef, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::CONTENT_SECURITY_POLICY;
-use identity::{Password, Verifier};
+use identity::Verifier;
 use mail::{FileOutbox, Filed, MailError};
+use referrals::{Command, Done, carry_out};
 use serde::{Deserialize, Serialize};
-
-use crate::member::{self, NewMember, NewMemberError};
 
 #[derive(Clone)]
 pub(crate) struct Desk {
@@ -33,7 +32,7 @@ pub(crate) fn routes() -> Router<Desk> {
         .route("/_local/outbox", get(page))
         .route("/_local/outbox.json", get(list))
         .route("/_local/outbox/{id}", get(letter))
-        .route("/_local/users", post(create_user))
+        .route("/_local/admin", post(admin))
 }
 
 #[derive(Deserialize)]
@@ -96,28 +95,15 @@ fn html(text: String) -> Response {
     ([(CONTENT_SECURITY_POLICY, policy)], Html(text)).into_response()
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewUserRequest {
-    pub(crate) email: EmailAddress,
-    pub(crate) password: String,
-}
-
-async fn create_user(
+async fn admin(
     caller: Caller,
     State(desk): State<Desk>,
-    Json(body): Json<NewUserRequest>,
-) -> Result<axum::Json<NewMember>, ApiError> {
+    Json(command): Json<Command>,
+) -> Result<axum::Json<Done>, ApiError> {
     if !caller.groups.iter().any(|group| group == "admin") {
-        return Err(ApiError::new(Kind::Forbidden, "not_admin", "Only the group admin may do this."));
+        return Err(ApiError::new(Kind::Forbidden, "not_allowed", "Only the group admin may do this."));
     }
-    let password = Password::new(body.password)
-        .map_err(|refused| ApiError::new(Kind::Invalid, "password_refused", refused.to_string()))?;
-    let made = member::create(&desk.app, &body.email, password).await;
-    Ok(axum::Json(made.map_err(|error| match error {
-        NewMemberError::Pool(error) => ApiError::new(error.kind(), error.code(), error.to_string()).caused_by(error),
-        NewMemberError::Members(error) => ApiError::from(error),
-    })?))
+    Ok(axum::Json(carry_out(&desk.app, command).await?))
 }
 
 fn unreadable(error: &MailError) -> ApiError {

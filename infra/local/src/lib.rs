@@ -3,7 +3,6 @@
 mod desk;
 mod embedded;
 mod keep;
-mod member;
 mod messenger;
 mod serve;
 

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, Select,
-    TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    Select, TransactWriteItem, Update,
 };
 use futures::stream::{self, Stream, TryStreamExt};
 use serde::de::DeserializeOwned;
@@ -536,6 +536,21 @@ impl<T: Row> Dao<T> {
         }
         let delete = delete.build().map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
         Ok(Write { table: T::TABLE.name, item: TransactWriteItem::builder().delete(delete).build() })
+    }
+
+    /// A condition for [`Tables::transact`] on a row that stays as it is.
+    pub fn check(&self, pk: &str, sort: Option<Sort>, condition: Expression) -> Result<Write, AccessError> {
+        let check = ConditionCheck::builder()
+            .table_name(self.name())
+            .set_key(Some(Self::key(pk, sort)))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .condition_expression(condition.text)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|e| AccessError::malformed(T::TABLE.name, e))?;
+        let item = TransactWriteItem::builder().condition_check(check).build();
+        Ok(Write { table: T::TABLE.name, item })
     }
 
     /// A row as it comes with a condition that did not hold.

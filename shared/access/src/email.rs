@@ -88,6 +88,11 @@ impl EmailAddress {
         format!("{}***@{}***", first(local), first(&domain))
     }
 
+    /// What leads to it for whoever knows the address and the deployment's secret, and for nobody else.
+    pub fn keyed_hash(&self, vault: &crate::Vault) -> String {
+        vault.hash("address", &[&self.0])
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('@').unwrap_or_default()
     }

@@ -20,6 +20,7 @@ mod ranking;
 mod rao;
 mod redis_tier;
 pub mod tables;
+mod vault;
 
 pub use aws::{Aws, AwsConfig, Roots};
 pub use aws_credential_types::Credentials;
@@ -43,3 +44,4 @@ pub use ranking::{Place, Rank, Ranked, Ranking};
 pub use rao::{Cached, Hit, Rao, RaoConfig, Tier};
 pub use redis_tier::{BadRedisUrl, RedisTier};
 pub use tables::{LETTERS, SIGN_OUTS, Table};
+pub use vault::{NotOurs, Vault};

@@ -85,12 +85,21 @@ pub const MAIL_EVENTS: QueueSpec = QueueSpec {
     name: "mail-events",
     fifo: false,
     visibility: Duration::from_secs(180),
+    max_receive_count: 10,
+    dead_letter: Some(&LOST_MAIL_EVENTS),
+};
+
+/// What could not be taken in: of its own, because a FIFO queue takes no messages of another kind of queue. Nobody works
+/// on it; an alarm calls a person.
+pub const LOST_MAIL_EVENTS: QueueSpec = QueueSpec {
+    name: "lost-mail-events",
+    fifo: false,
+    visibility: Duration::from_secs(180),
     max_receive_count: 1000,
-    // Ours are FIFO, and take no messages of other queues.
     dead_letter: None,
 };
 
-pub const QUEUES: [&QueueSpec; 8] = [
+pub const QUEUES: [&QueueSpec; 9] = [
     &REFRESH_CLUSTERS,
     &SEND_MAIL,
     &REMOVE_ACCOUNT,
@@ -98,6 +107,7 @@ pub const QUEUES: [&QueueSpec; 8] = [
     &REBUILD_STANDINGS,
     &SEND_DIGESTS,
     &MAIL_EVENTS,
+    &LOST_MAIL_EVENTS,
     &DEAD_LETTERS,
 ];
 
@@ -117,7 +127,8 @@ impl Message for RefreshClusters {
     const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
 }
 
-/// Write to the owner of an account. The address is looked up when the letter is sent: none waits in a queue.
+/// Write to the owner of an account, or for one to somebody else. The address is looked up when the letter is sent: none
+/// waits in a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMail {
@@ -128,7 +139,7 @@ pub struct SendMail {
     pub letter: AccountLetter,
 }
 
-/// What an account's owner is told.
+/// What an account's owner is told, or tells others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum AccountLetter {
@@ -142,6 +153,10 @@ pub enum AccountLetter {
     /// How many points and which rank the member has. `week` in whole weeks since 1970.
     WeeklyPoints {
         week: u64,
+    },
+    /// To whom the account's owner invites, by the invitation's id.
+    ReferralInvite {
+        invite: String,
     },
 }
 

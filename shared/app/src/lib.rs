@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use access::{
     BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Ranking, Rao, Strictness,
-    Tables,
+    Tables, Vault,
 };
 use axum::extract::FromRef;
 use chains::Chains;
 use identity::{Denylist, UserPool, Verifier};
-use mail::{Letterhead, Mailer, Name};
+use mail::{Ledger, Letterhead, Mailer, Name, Suppressions};
 use members::Members;
 
 pub use pages::Pages;
@@ -36,9 +36,12 @@ pub struct Parts {
     pub idempotency: Idempotency,
     pub denylist: Arc<dyn Denylist>,
     pub users: Arc<dyn UserPool>,
+    pub vault: Vault,
     pub members: Members,
     pub ranking: Ranking,
     pub mailer: Arc<dyn Mailer>,
+    pub ledger: Ledger,
+    pub suppressions: Suppressions,
     pub settings: Settings,
 }
 
@@ -51,6 +54,8 @@ pub struct Settings {
     pub metadata: Freshness,
     pub limits: Strictness,
     pub pages: Pages,
+    /// Where this API is reached from outside: links in letters that lead to it rather than to the front end.
+    pub api: Pages,
     pub letterhead: Letterhead,
     /// The public keys of the tokens issued here, a JSON Web Key Set; without keys where Cognito issues them.
     pub keys: Arc<str>,
@@ -67,6 +72,7 @@ impl Default for Settings {
             limits: Strictness::default(),
             letterhead: pages.letterhead(product),
             pages,
+            api: Pages::new("http://127.0.0.1:3000/").expect("an address of this machine"),
             keys: Arc::from(r#"{"keys":[]}"#),
         }
     }

@@ -52,6 +52,9 @@ pub enum MailError {
     /// The letter was handed over and no answer came. To repeat it may be to send it twice.
     #[error("the letter may have been sent: {source}")]
     Uncertain { source: Box<dyn StdError + Send + Sync> },
+    /// There is no address to send from: no letter can be, until somebody sets one up.
+    #[error("the deployment has no address to send letters from")]
+    NoSender,
     /// Our configuration or permissions are wrong.
     #[error("the mail service refused the call: {source}")]
     Refused { source: Box<dyn StdError + Send + Sync> },
@@ -61,6 +64,7 @@ impl MailError {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Rejected { .. } => Kind::Invalid,
+            Self::NoSender => Kind::Conflict,
             Self::Throttled { .. } => Kind::TooMany,
             Self::Paused { .. } | Self::Unavailable { .. } | Self::Uncertain { .. } => Kind::Unavailable,
             Self::NotVerified { .. } | Self::Refused { .. } => Kind::Internal,
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_rejected_letter_is_given_up() {
+    fn only_a_rejected_letter_and_one_without_a_sender_are_given_up() {
         let source = || Box::new(NotAscii);
         let kept = [
             MailError::NotVerified { source: source() },
@@ -146,6 +150,8 @@ mod tests {
         assert!(kept.iter().all(|error| error.kind().is_retryable()));
         assert_eq!(kept.iter().filter(|error| error.may_have_been_sent()).count(), 1);
         let rejected = MailError::Rejected { source: source() };
-        assert!(!rejected.kind().is_retryable() && !rejected.may_have_been_sent());
+        for given_up in [rejected, MailError::NoSender] {
+            assert!(!given_up.kind().is_retryable() && !given_up.may_have_been_sent());
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Members {
         }
         self.leave_invitees(user).await?;
         self.forget_points(user).await?;
-        let change = Expression::new("REMOVE referralCode, invitedBy").name("#user", "user");
+        self.forget_invites(user).await?;
+        let change = Expression::new("REMOVE referralCode, invitedBy, shownAs").name("#user", "user");
         met(self.users.update_if(user, None, change, "attribute_exists(#user) AND attribute_exists(forgottenAt)").await)
     }
 

@@ -7,12 +7,14 @@
 
 mod code;
 mod forget;
+mod invites;
 mod members;
 mod points;
 mod rows;
 mod standing;
 
 pub use code::{BadReferralCode, ReferralCode};
+pub use invites::{INVITE_LASTS, INVITES_A_DAY, Invite, InviteRefusal, InviteState, Invited};
 pub use members::{Created, Joined, Members, PlacesSet, ReferralUse, Refusal};
 pub use points::Credited;
 pub use rows::{Member, Referral};

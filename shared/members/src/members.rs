@@ -1,15 +1,18 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::tables::REFERRAL_CODES;
+use access::tables::{INVITES, REFERRAL_CODES};
 use access::{
-    AccessError, Clock, Dao, Expression, Ids, Page, Ranking, Rao, Tables, Timestamp, Transacted, Unmet, Write,
+    AccessError, Clock, Dao, EmailAddress, Expression, Ids, Page, Ranking, Rao, Tables, Timestamp, Transacted, Unmet,
+    Vault, Write,
 };
 
+use crate::invites::Quota;
 use crate::points::{Earning, INVITE, Marks};
 use crate::rows::{CodeRow, SignupRow, UserRow};
 use crate::standing::{Name, Snapshot, Standing};
-use crate::{Member, Referral, ReferralCode};
+use crate::{Invite, Member, Referral, ReferralCode};
 
 /// The members' tables. Cheap to clone.
 ///
@@ -28,6 +31,9 @@ pub struct Members {
     pub(crate) standings: Dao<Standing>,
     pub(crate) ranking: Ranking,
     pub(crate) marks: Marks,
+    pub(crate) invites: Dao<Invite>,
+    pub(crate) quotas: Dao<Quota>,
+    pub(crate) vault: Vault,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
 }
@@ -98,9 +104,19 @@ const OWNER: usize = 1;
 /// Where what the inviter's inviter gets begins.
 const SECOND_INVITE: usize = 4;
 
+/// Somebody who joins with a member's code.
+struct Joining<'a> {
+    user: &'a str,
+    email: Option<&'a EmailAddress>,
+    owner: &'a str,
+    /// Who invited the owner.
+    inviter: Option<&'a str>,
+    now: Timestamp,
+}
+
 impl Members {
     /// Costs no call.
-    pub fn open(tables: &Tables, rao: &Rao, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
+    pub fn open(tables: &Tables, rao: &Rao, vault: &Vault, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         Self {
             tables: tables.clone(),
             names: Dao::open(tables, rao),
@@ -113,6 +129,9 @@ impl Members {
             standings: Dao::open(tables, rao),
             ranking: Ranking::none(),
             marks: Marks::default(),
+            invites: Dao::open(tables, rao),
+            quotas: Dao::open(tables, rao),
+            vault: vault.clone(),
             clock,
             ids,
         }
@@ -167,20 +186,26 @@ impl Members {
         self.referrals.page(user, cursor, limit).await
     }
 
+    /// Whether the account is a member, or was one until it was deleted: then [`Members::join`] would change nothing.
+    pub async fn has_joined(&self, user: &str) -> Result<bool, AccessError> {
+        Ok(self.users.get(user, None).await?.is_some())
+    }
+
     /// Makes a confirmed account a member: with the code its sign-up came with when that still has a place, else
-    /// without. An account that is a member stays as it is.
-    pub async fn join(&self, user: &str) -> Result<Joined, AccessError> {
-        if self.users.get(user, None).await?.is_some() {
+    /// without. An invitation of this address by that code's owner is accepted by it. An account that is a member stays
+    /// as it is.
+    pub async fn join(&self, user: &str, email: &EmailAddress) -> Result<Joined, AccessError> {
+        if self.has_joined(user).await? {
             return Ok(Joined::Already);
         }
         if let Some(code) = self.bound(user).await? {
-            match self.referral_use(&code, user).await? {
+            match self.use_code(&code, user, Some(email)).await? {
                 ReferralUse::Done => return Ok(Joined::Referred),
                 ReferralUse::Already => return Ok(Joined::Already),
                 ReferralUse::Refused(_) => {}
             }
         }
-        Ok(match self.create_user(user).await? {
+        Ok(match self.create_member(user, Some(email)).await? {
             Created::New => Joined::WithoutReferral,
             Created::Already => Joined::Already,
         })
@@ -190,38 +215,51 @@ impl Members {
     /// exactly as many win as there are places. The same transaction gives the owner, and whoever invited the owner and
     /// is still a member, their points.
     pub async fn referral_use(&self, code: &ReferralCode, user: &str) -> Result<ReferralUse, AccessError> {
+        self.use_code(code, user, None).await
+    }
+
+    async fn use_code(
+        &self,
+        code: &ReferralCode,
+        user: &str,
+        email: Option<&EmailAddress>,
+    ) -> Result<ReferralUse, AccessError> {
         let Some(owner) = self.owner(code).await? else { return Ok(ReferralUse::Refused(Refusal::UnknownCode)) };
         if owner == user {
             return Ok(ReferralUse::Refused(Refusal::OwnCode));
         }
         let inviter = self.inviter_of(&owner, user).await?;
         let now = self.clock.now();
-        let mut outcome = self.claim(&owner, code, user, inviter.as_deref(), now).await?;
-        if inviter.is_some() && matches!(&outcome, Transacted::Unmet(unmet) if unmet.write >= SECOND_INVITE) {
-            outcome = self.claim(&owner, code, user, None, now).await?;
-        }
-        match outcome {
-            Transacted::Done => {
-                self.show([user, &owner].into_iter().chain(inviter.as_deref())).await;
-                Ok(ReferralUse::Done)
+        let mut inviter = inviter;
+        let mut accepted = self.accepted_invite(&owner, email).await?;
+        loop {
+            let joining = Joining { user, email, owner: &owner, inviter: inviter.as_deref(), now };
+            match self.claim(code, &joining, accepted.as_ref()).await? {
+                Transacted::Done => {
+                    self.show([user, &owner].into_iter().chain(inviter.as_deref())).await;
+                    return Ok(ReferralUse::Done);
+                }
+                // Withdrawn meanwhile.
+                Transacted::Unmet(unmet) if unmet.table == INVITES.name => accepted = None,
+                // No member any more.
+                Transacted::Unmet(unmet) if inviter.is_some() && unmet.write >= SECOND_INVITE => inviter = None,
+                Transacted::Unmet(unmet) => return why(unmet, &owner, code),
             }
-            Transacted::Unmet(unmet) => why(unmet, &owner, code),
         }
     }
 
-    /// The one transaction. `inviter` invited the owner.
+    /// The one transaction.
     async fn claim(
         &self,
-        owner: &str,
         code: &ReferralCode,
-        user: &str,
-        inviter: Option<&str>,
-        now: Timestamp,
+        joining: &Joining<'_>,
+        accepted: Option<&Write>,
     ) -> Result<Transacted, AccessError> {
+        let Joining { user, email, owner, inviter, now } = *joining;
         let referral = Referral { invited_user: user.to_owned(), timestamp: now, confirmed: true };
         self.commit_with_code(|new_code| {
             let mut writes = vec![
-                self.new_user(user, new_code, Some(owner), now)?,
+                self.new_user(user, email, new_code, Some(owner), now)?,
                 self.one_place_of(owner, code)?,
                 self.referrals.put(owner, &referral, Some(absent("user")))?,
                 self.invite_entry(owner, user, now)?,
@@ -229,6 +267,7 @@ impl Members {
             if let Some(inviter) = inviter {
                 writes.extend(self.second_invite(inviter, user, now)?);
             }
+            writes.extend(accepted.cloned());
             writes.push(self.new_code(user, new_code)?);
             Ok(writes)
         })
@@ -237,9 +276,15 @@ impl Members {
 
     /// Makes a member without a referral.
     pub async fn create_user(&self, user: &str) -> Result<Created, AccessError> {
+        self.create_member(user, None).await
+    }
+
+    /// The same for who is shown to others by an address.
+    pub async fn create_member(&self, user: &str, email: Option<&EmailAddress>) -> Result<Created, AccessError> {
         let now = self.clock.now();
-        let outcome =
-            self.commit_with_code(|code| Ok(vec![self.new_user(user, code, None, now)?, self.new_code(user, code)?]));
+        let outcome = self.commit_with_code(|code| {
+            Ok(vec![self.new_user(user, email, code, None, now)?, self.new_code(user, code)?])
+        });
         Ok(match outcome.await? {
             Transacted::Done => {
                 self.show([user]).await;
@@ -289,6 +334,13 @@ impl Members {
         }
     }
 
+    /// What others see of these members, by account id. Who has no name to show is not in it; any number, in as many
+    /// calls as that takes.
+    pub async fn shown(&self, users: &[String]) -> Result<HashMap<String, String>, AccessError> {
+        let rows = self.users.batch_get(users).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.user, row.shown_as?))).collect())
+    }
+
     async fn owner(&self, code: &ReferralCode) -> Result<Option<String>, AccessError> {
         Ok(self.codes.get(&code.to_string(), None).await?.map(|row| row.user))
     }
@@ -327,6 +379,7 @@ impl Members {
     fn new_user(
         &self,
         user: &str,
+        email: Option<&EmailAddress>,
         code: ReferralCode,
         invited_by: Option<&str>,
         now: Timestamp,
@@ -340,6 +393,7 @@ impl Members {
             invited_by: invited_by.map(str::to_owned),
             points: 0,
             time_created: now,
+            shown_as: email.map(EmailAddress::masked),
             forgotten_at: None,
             expires_at: None,
         };

@@ -20,6 +20,8 @@ pub struct Member {
     pub invited_by: Option<String>,
     pub points: u64,
     pub time_created: Timestamp,
+    /// What others see of the member's address: `a***@e***`. Nothing of members from before it was kept.
+    pub shown_as: Option<String>,
 }
 
 impl Member {
@@ -45,6 +47,8 @@ pub(crate) struct UserRow {
     pub(crate) invited_by: Option<String>,
     pub(crate) points: u64,
     pub(crate) time_created: Timestamp,
+    #[serde(default)]
+    pub(crate) shown_as: Option<String>,
     /// Since when nobody is behind this row.
     pub(crate) forgotten_at: Option<Timestamp>,
     /// Seconds since 1970; forgotten rows only.
@@ -72,6 +76,7 @@ impl UserRow {
             invited_by: self.invited_by,
             points: self.points,
             time_created: self.time_created,
+            shown_as: self.shown_as,
         }))
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use access::{
     Aws, BadRedisUrl, BlobStore, Clock, Cursors, Idempotency, Ids, JobPolicy, Jobs, Limits, LimitsConfig, Queue,
-    RandomIds, Ranking, Rao, RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables,
+    RandomIds, Ranking, Rao, RaoConfig, RedisTier, S3Blobs, SqsQueue, SystemClock, Tables, Vault,
 };
 use app::{App, Parts, Settings};
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use chains::{ChainSpecError, Chains};
 use identity::{
     CognitoPool, CognitoPoolConfig, Denylist, EmbeddedPoolError, HttpJwksFetch, Issuer, IssuerError, UserPool, Verifier,
 };
-use mail::{Letter, MailError, Mailer, MessageId, Sender, SesMailer};
+use mail::{Ledger, Letter, MailError, Mailer, MessageId, Sender, SesMailer, Suppressions};
 use members::Members;
 
 use crate::config::{Config, ConfigError, IssuerConfig};
@@ -65,7 +65,7 @@ struct NoSender;
 #[async_trait]
 impl Mailer for NoSender {
     async fn send(&self, _: &Letter) -> Result<MessageId, MailError> {
-        Err(MailError::Refused { source: "MAIL_FROM is not set: there is no address to send from".into() })
+        Err(MailError::NoSender)
     }
 }
 
@@ -88,6 +88,7 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
         settings,
     } = ports;
     let cursors = Cursors::new(&cursor_secret);
+    let vault = Vault::new(&cursor_secret);
     let tables = Tables::new(aws, &table_prefix, cursors.clone());
     let cache = RaoConfig { environment: settings.environment.clone(), ..RaoConfig::default() };
     let rao = Rao::new(cache, redis.clone(), Arc::clone(&clock), Arc::clone(&ids));
@@ -105,9 +106,11 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
     let denylist: Arc<dyn Denylist> = Arc::new(SharedDenylist::open(&tables, &rao, Arc::clone(&clock)));
     let verifier = Arc::new(verifier.with_denylist(Arc::clone(&denylist)));
     let users = users(&tables, &rao)?;
-    let members = Members::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
-    let idempotency = Idempotency::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
+    let members = Members::open(&tables, &rao, &vault, Arc::clone(&clock), Arc::clone(&ids));
     let members = members.with_ranking(ranking.clone());
+    let idempotency = Idempotency::open(&tables, &rao, Arc::clone(&clock), Arc::clone(&ids));
+    let ledger = Ledger::open(&tables, &rao, Arc::clone(&clock));
+    let suppressions = Suppressions::open(&tables, &rao, &vault, Arc::clone(&clock));
     Ok(App::new(Parts {
         clock,
         ids,
@@ -123,9 +126,12 @@ pub fn assemble(ports: Ports) -> Result<App, AssembleError> {
         idempotency,
         denylist,
         users,
+        vault,
         members,
         ranking,
         mailer,
+        ledger,
+        suppressions,
         settings,
     }))
 }
@@ -150,7 +156,8 @@ pub fn deployed(config: &Config) -> Result<App, AssembleError> {
                 name: Some(config.settings.letterhead.product.clone()),
                 reply_to: None,
             };
-            Arc::new(SesMailer::new(aws.clone(), config.settings.letterhead.clone(), sender, None))
+            let reports_to = config.mail_configuration_set.clone();
+            Arc::new(SesMailer::new(aws.clone(), config.settings.letterhead.clone(), sender, reports_to))
         }
     };
     assemble(Ports {

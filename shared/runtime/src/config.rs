@@ -19,6 +19,8 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// From whom letters come; none: nothing can be sent.
     pub sender: Option<EmailAddress>,
+    /// Where SES reports bounces and complaints.
+    pub mail_configuration_set: Option<String>,
     pub aws: AwsSettings,
 }
 
@@ -108,6 +110,13 @@ impl Config {
                 expected: "https://…, the front end's address",
             })?,
         };
+        let api = match given("API_URL") {
+            None => Settings::default().api,
+            Some(url) => {
+                let bad = ConfigError::Bad { name: "API_URL", expected: "https://…, this API's own address" };
+                Pages::new(&url).map_err(|_| bad)?
+            }
+        };
         let sender = given("MAIL_FROM").map(|address| {
             let bad = ConfigError::Bad { name: "MAIL_FROM", expected: "an e-mail address" };
             EmailAddress::new(&address).map_err(|_| bad)
@@ -115,6 +124,7 @@ impl Config {
         let settings = Settings {
             letterhead: pages.letterhead(Settings::default().letterhead.product),
             pages,
+            api,
             environment: given("STAGE").unwrap_or_else(|| "local".to_owned()),
             reports: freshness("REPORT_STALENESS_SECONDS", 21_600)?,
             metadata: freshness("METADATA_STALENESS_SECONDS", 1800)?,
@@ -156,6 +166,7 @@ impl Config {
             chains: Secret(given("CHAINS").unwrap_or_default()),
             issuers,
             sender: sender.transpose()?,
+            mail_configuration_set: given("MAIL_CONFIGURATION_SET"),
             aws: AwsSettings {
                 config: AwsConfig { region, endpoint_url: given("AWS_ENDPOINT_URL"), credentials, roots },
                 table_prefix: given("TABLE_PREFIX").unwrap_or_else(|| "holdfast-".to_owned()),

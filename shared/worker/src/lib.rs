@@ -12,5 +12,5 @@ pub use batch::process;
 pub use departure::Departure;
 pub use poll::poll;
 pub use run::{Run, RunError};
-pub use trigger::Trigger;
+pub use trigger::{CalledBy, Trigger};
 pub use worker::{Outcome, Ports, Schedule, Worker};

@@ -230,7 +230,7 @@ impl<S: Ports> Run<S> {
 }
 
 /// 5 s, 10 s, 20 s … at most 15 min, give or take a quarter.
-fn backoff<S: Ports>(state: &S, receive_count: u32) -> Duration {
+pub(crate) fn backoff<S: Ports>(state: &S, receive_count: u32) -> Duration {
     let doubled = Duration::from_secs(5) * 2_u32.saturating_pow(receive_count.saturating_sub(1).min(8));
     doubled.min(Duration::from_secs(900)).mul_f64(0.75 + 0.5 * state.ids().unit())
 }

@@ -6,7 +6,7 @@ use access::messages::{Message, QueueSpec};
 use access::{Clock, Delivery, Envelope, Ids, Jobs, Kind, Queue};
 use futures::future::BoxFuture;
 
-use crate::run::{Disposition, Run, RunError};
+use crate::run::{Disposition, Run, RunError, backoff};
 
 /// What the edge needs of the application's state.
 pub trait Ports: Clone + Send + Sync + 'static {
@@ -76,6 +76,34 @@ impl<S: Ports> Worker<S> {
                         let error = &error as &dyn std::error::Error;
                         tracing::error!(error, message_id = delivery.message_id, "a dead letter stays");
                         Disposition::KeepFor(Duration::from_secs(60))
+                    }
+                }
+            })
+        });
+        Self { name, queue, handle }
+    }
+
+    /// A worker that takes messages that are not ours: whatever another service puts into the queue, as often and in
+    /// whatever order it likes. No job keeps it from being handled twice, so twice must do no more than once.
+    pub fn notices<F, Fut>(name: &'static str, queue: &'static QueueSpec, handler: F) -> Self
+    where
+        F: Fn(S, String) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), RunError>> + Send + 'static,
+    {
+        let handle: Handle<S> = Arc::new(move |state, delivery, _| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let Delivery { body, message_id, receive_count, .. } = delivery;
+                match handler(state.clone(), body).await {
+                    Ok(()) => Disposition::Delete,
+                    Err(RunError::Discard(error)) => {
+                        tracing::error!(code = error.code, message_id, "a notice can never be taken, dropped");
+                        Disposition::Delete
+                    }
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, message_id, receive_count, "a notice is tried again");
+                        Disposition::KeepFor(backoff(&state, receive_count))
                     }
                 }
             })

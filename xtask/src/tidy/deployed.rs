@@ -109,11 +109,12 @@ pub(super) fn events_are_real(house: &House) -> Vec<Finding> {
         let name = path.split('/').nth(1).unwrap_or_default();
         let endpoint = house.inventory.endpoints.iter().find(|endpoint| endpoint.name == name);
         let is_schedule = house.inventory.schedules.iter().any(|schedule| schedule.name == name);
-        let is_trigger = house.inventory.triggers.iter().any(|trigger| trigger.name == name);
+        let trigger = house.inventory.triggers.iter().find(|trigger| trigger.name == name);
         let wrong = match endpoint {
             Some(endpoint) => wrong_in_request(endpoint, &event),
             None if is_schedule => wrong_in_tick(&event),
-            None if is_trigger => wrong_in_call(&event),
+            None if trigger.is_some_and(|trigger| trigger.by_pool) => wrong_in_call(&event),
+            None if trigger.is_some() => wrong_in_command(&event),
             None => wrong_in_batch(&event),
         };
         found.extend(wrong.map(|expected| Finding::of(path, format!("expected {expected}"))));
@@ -164,6 +165,11 @@ fn wrong_in_call(event: &Value) -> Option<String> {
     }
     let maps = ["callerContext", "request", "response"];
     maps.into_iter().find(|field| !event[*field].is_object()).map(str::to_owned)
+}
+
+/// What an operator would have sent instead.
+fn wrong_in_command(event: &Value) -> Option<String> {
+    (!event["command"].is_string()).then(|| "\"command\", as operators send it".into())
 }
 
 /// What SQS would have sent to this worker instead.
@@ -264,7 +270,7 @@ mod tests {
             endpoints: vec![endpoint],
             workers: vec![Worker { name: "tokens-refresh-clusters".into(), queue: "refresh-clusters".into() }],
             schedules: vec![Schedule { name: "tokens-sweep-old".into(), every_seconds: 60 }],
-            triggers: vec![Trigger { name: "tokens-word-mail".into() }],
+            triggers: vec![Trigger { name: "tokens-word-mail".into(), by_pool: true }],
             document: DOCUMENT_TEXT.into(),
             ..Inventory::default()
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::Edge;
+use app::Pages;
 use chains::{Chain, sample_token};
 use tokio::signal;
 
@@ -54,6 +55,10 @@ pub async fn run(arguments: Arguments, flush_metrics: impl Fn() + Send + 'static
     options.redis_url = arguments.redis.filter(|url| !url.is_empty());
     options.edge = Edge { allowed_origins: arguments.origins, ..Edge::default() };
     options.settings.reports.staleness = Duration::from_secs(arguments.report_staleness);
+    // What letters link to; an address that no link may have leaves the usual one.
+    if let Ok(api) = Pages::new(&format!("http://{}/", arguments.listen)) {
+        options.settings.api = api;
+    }
     let server = Server::start(options, arguments.listen).await?;
     greet(&server)?;
     tokio::spawn(async move {

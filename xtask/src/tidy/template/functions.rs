@@ -69,7 +69,7 @@ pub(in super::super) fn functions_have_time_and_memory(house: &House) -> Vec<Fin
             found.push(wrong(&function, &["MemorySize"], "MiB, here or in `Globals`"));
         }
         let is_endpoint = house.inventory.endpoints.iter().any(|endpoint| endpoint.name == name);
-        let is_trigger = house.inventory.triggers.iter().any(|trigger| trigger.name == name);
+        let is_trigger = house.inventory.triggers.iter().any(|trigger| trigger.name == name && trigger.by_pool);
         match function.setting("Timeout").and_then(number_of) {
             None => found.push(wrong(&function, &["Timeout"], "seconds, here or in `Globals`")),
             Some(seconds) if is_endpoint && seconds >= GATEWAY_SECONDS => {
@@ -244,7 +244,7 @@ mod tests {
     fn a_trigger_that_takes_longer_than_its_service_waits_is_found() {
         let mut house = house();
         house.inventory.schedules.clear();
-        house.inventory.triggers = vec![Trigger { name: "jobs-sweep-old".into() }];
+        house.inventory.triggers = vec![Trigger { name: "jobs-sweep-old".into(), by_pool: true }];
         assert_eq!(
             found(functions_have_time_and_memory(&house)),
             ["infra/jobs.yaml:`JobsSweepOld.Timeout`: expected at most the 5 seconds that Cognito waits, not 30"]

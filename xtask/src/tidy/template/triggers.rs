@@ -1,4 +1,4 @@
-//! Triggers are called by the user pool that names them, and by nobody else.
+//! Triggers are called by the user pool that names them, and by nobody else; those of operators by no service at all.
 
 use super::{Finding, House, beside, names, unlike, wrong};
 use crate::template::{FUNCTION, Resource, text_of};
@@ -13,7 +13,7 @@ const GATEWAY: &str = "apigateway.amazonaws.com";
 /// A trigger whose pool may not call it fails whatever its pool is asked.
 pub(in super::super) fn triggers_are_called_by_their_pool(house: &House) -> Vec<Finding> {
     let mut found = Vec::new();
-    for trigger in &house.inventory.triggers {
+    for trigger in house.inventory.triggers.iter().filter(|trigger| trigger.by_pool) {
         let Some(function) = house.templates.function(&trigger.name) else { continue };
         match beside(&function, "Permission", PERMISSION) {
             Ok(permission) => found.extend(wrong_in_permission(house, &permission, &function, &trigger.name)),
@@ -58,8 +58,8 @@ fn function_of<'a>(house: &'a House, pool: &Resource<'a>, entry: &Entry) -> Opti
 }
 
 pub(in super::super) fn nobody_else_calls(house: &House) -> Vec<Finding> {
-    let triggers: Vec<_> =
-        house.inventory.triggers.iter().filter_map(|trigger| house.templates.function(&trigger.name)).collect();
+    let by_pool = house.inventory.triggers.iter().filter(|trigger| trigger.by_pool);
+    let triggers: Vec<_> = by_pool.filter_map(|trigger| house.templates.function(&trigger.name)).collect();
     let mut found = Vec::new();
     for (pool, entry) in named(house) {
         if !function_of(house, &pool, entry).is_some_and(|it| triggers.iter().any(|trigger| trigger.id == it.id)) {
@@ -100,7 +100,7 @@ mod tests {
         assert!(files.iter().any(|(_, text)| text.contains(from)), "{from}");
         let files = files.map(|(path, text)| (path, text.replace(from, to)));
         let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
-        let triggers = vec![Trigger { name: "notes-word-mail".into() }];
+        let triggers = vec![Trigger { name: "notes-word-mail".into(), by_pool: true }];
         House::new(Tree::of(&files), Inventory { triggers, ..Inventory::default() })
     }
 
@@ -139,6 +139,14 @@ mod tests {
             let what = "Permission.SourceArn`: expected the ARN of a AWS::Cognito::UserPool: every account has pools";
             expect(from, to, what);
         }
+    }
+
+    #[test]
+    fn what_operators_call_no_pool_may() {
+        let mut house = with("NotesWordMail", "NotesWordMail");
+        house.inventory.triggers[0].by_pool = false;
+        assert_eq!(triggers_are_called_by_their_pool(&house), []);
+        assert_eq!(nobody_else_calls(&house).len(), 2, "the pool that names it, and its permission");
     }
 
     #[test]

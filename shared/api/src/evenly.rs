@@ -8,15 +8,15 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// Of what may have to hash, remove and write twice as much for one caller as for another, as a sign-up for an address
 /// that another has begun with: a busy processor takes that over the shorter beat.
-pub(crate) const LONG_BEAT: Duration = Duration::from_secs(1);
+pub const LONG_BEAT: Duration = Duration::from_secs(1);
 
 /// Does something whose duration would tell what a caller must not learn, such as whether an address has an account.
-pub(crate) async fn evenly<T>(work: impl Future<Output = T>) -> T {
+pub async fn evenly<T>(work: impl Future<Output = T>) -> T {
     on_the_beat(BEAT, work).await
 }
 
 /// [`evenly`] at multiples of `beat`.
-pub(crate) async fn on_the_beat<T>(beat: Duration, work: impl Future<Output = T>) -> T {
+pub async fn on_the_beat<T>(beat: Duration, work: impl Future<Output = T>) -> T {
     let started = Instant::now();
     let done = work.await;
     let beats = started.elapsed().as_nanos().div_ceil(beat.as_nanos()).max(1);

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    runtime::serve_trigger(referrals::administer_members::trigger())
+}
