@@ -18,7 +18,7 @@ pub fn route() -> Endpoint<App> {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Change {
+struct MemberChange {
     /// Used ones among them; never fewer than are used.
     #[schema(example = 20)]
     total_referrals: Option<u32>,
@@ -28,7 +28,7 @@ struct Change {
 }
 
 /// Changes a member's code. Both together are two changes: when the first is refused, the second is not made.
-#[utoipa::path(patch, path = "/v1/admin/users/{user}", tag = "admin", request_body = Change, security(("bearer" = [])),
+#[utoipa::path(patch, path = "/v1/admin/users/{user}", tag = "admin", request_body = MemberChange, security(("bearer" = [])),
     params(("user" = String, Path, description = "The account's id", example = "5f0c2f6e-8f0a-4c58-9c1e-0b6a2f6c9d11")),
     responses((status = 200, body = MemberView),
         (status = 403, description = "`not_allowed`: for the group `admin`"),
@@ -38,7 +38,7 @@ async fn change_member(
     caller: Caller,
     State(app): State<App>,
     Path(user): Path<String>,
-    Json(change): Json<Change>,
+    Json(change): Json<MemberChange>,
 ) -> Result<axum::Json<MemberView>, ApiError> {
     only_admins(&caller)?;
     // What cannot be an account's id is nobody's, and no question for the table.
