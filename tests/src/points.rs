@@ -463,6 +463,7 @@ async fn who_leaves_takes_points_history_and_rank_along() {
     let world = World::with_redis().await;
     let ann = world.first("ann").await;
     world.first("ben").await;
+    world.clock.advance(Duration::from_secs(1));
     world.joins("cat", "ann").await;
     world.rebuild().await;
     assert_eq!(world.live(&world.ann(), STATS).await.json()["rank"], 1);
