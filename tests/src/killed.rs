@@ -64,7 +64,7 @@ impl World {
         let ben = self.unconfirmed(name).await;
         let code = Code::new(&self.code_for(ben.email.as_str()).await).unwrap();
         let sub = self.app.users.confirm_sign_up(&ben.email, &code).await.unwrap().sub;
-        self.app.members.join(sub.as_str()).await.unwrap();
+        self.app.members.join(sub.as_str(), &ben.email).await.unwrap();
         let own = self.app.members.find(sub.as_str()).await.unwrap().unwrap().referral_code;
         self.app.members.referral_use(&own, &format!("invitee-of-{name}")).await.unwrap();
         let token = self.token_of(&ben).await;

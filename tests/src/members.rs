@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use access::tables::{REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
+use access::tables::{POINTS, REFERRAL_CODES, REFERRALS, SIGNUPS, Table, USERS};
 use access::{
     AccessError, Aws, Cursors, Dao, EmailAddress, Ids, Kind, ManualClock, RandomIds, Rao, RaoConfig, Tables, Timestamp,
     Vault,
