@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-
 pub fn route() -> Endpoint<App> {
     Endpoint::new("accounts-forgot-password", routes!(forgot_password)).counted(&[(CODES_BY_IP, By::Ip)])
 }

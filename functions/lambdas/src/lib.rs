@@ -48,7 +48,7 @@ pub fn document() -> OpenApi {
     license.identifier = Some("Apache-2.0".to_owned());
     info.license = Some(license);
     let mut document = api::document(&endpoints(), info);
-    for examples in [accounts::EXAMPLES, jobs::EXAMPLES, system::EXAMPLES, tokens::EXAMPLES] {
+    for examples in [accounts::EXAMPLES, jobs::EXAMPLES, referrals::EXAMPLES, system::EXAMPLES, tokens::EXAMPLES] {
         api::add_examples(&mut document, examples).expect("examples of what is in the document");
     }
     document

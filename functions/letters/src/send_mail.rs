@@ -53,10 +53,15 @@ pub async fn deliver(app: &App, message: &SendMail) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A letter to the owner of an account. Whoever has left is not written to, nor is an address that bounced.
+/// A letter to the owner of an account. Whoever has left is not written to, nor is an address that bounced, nor with the
+/// weekly one who does not want it.
 async fn to_owner(app: &App, letter: &AccountLetter, user: &UserId) -> Result<Option<Ready>, RunError> {
     let Some(user) = find(app, user).await? else { return Ok(None) };
-    if app.suppressions.holds(&user.email, Scope::All).await? {
+    let scope = match letter {
+        AccountLetter::WeeklyPoints { .. } => Scope::Weekly,
+        _ => Scope::All,
+    };
+    if app.suppressions.holds(&user.email, scope).await? {
         return Ok(None);
     }
     let letter = Letter { to: user.email.clone(), content: content(app, letter, &user).await? };
@@ -167,7 +172,7 @@ async fn content(app: &App, letter: &AccountLetter, user: &PoolUser) -> Result<C
             let invite_code = shown_code(&member.referral_code)?;
             Welcome { invite_code, places: member.total_referrals, page: pages.to("") }.into()
         }
-        AccountLetter::WeeklyPoints { week } => weekly_points::content(app, user.sub.as_str(), *week).await?,
+        AccountLetter::WeeklyPoints { .. } => weekly_points::content(app, user).await?,
         AccountLetter::ReferralInvite { .. } => {
             return Err(discarded("bad_letter", "An invitation is not for its member."));
         }

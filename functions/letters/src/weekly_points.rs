@@ -1,13 +1,15 @@
 use app::App;
-use mail::{Content, Unsubscribe, WeeklyPoints};
+use identity::PoolUser;
+use mail::{Content, Scope, WeeklyPoints};
 use members::AsOf;
 use worker::RunError;
 
 use crate::send_mail::discarded;
+use crate::unsubscribe;
 
 /// What a member is told every week.
-pub(crate) async fn content(app: &App, user: &str, week: u64) -> Result<Content, RunError> {
-    let standing = app.members.standing(user).await?;
+pub(crate) async fn content(app: &App, user: &PoolUser) -> Result<Content, RunError> {
+    let standing = app.members.standing(user.sub.as_str()).await?;
     let standing = standing.ok_or_else(|| discarded("no_member", "This account is no member."))?;
     let until = match standing.as_of {
         AsOf::Rebuild(at) => at,
@@ -24,13 +26,7 @@ pub(crate) async fn content(app: &App, user: &str, week: u64) -> Result<Content,
         invited: standing.member.referrals_used,
         places: standing.member.total_referrals,
         page: pages.to("points"),
-        unsubscribe: unsubscribe(app, user, week),
+        unsubscribe: unsubscribe::from(app, &user.email, Scope::Weekly),
     };
     Ok(letter.into())
-}
-
-/// Leads to the front end, where the account's owner says so.
-fn unsubscribe(app: &App, user: &str, week: u64) -> Unsubscribe {
-    let token = app.cursors.seal("unsubscribe/weekly", &(user, week));
-    Unsubscribe { link: app.settings.pages.to(&format!("unsubscribe?token={token}")), one_click: false }
 }

@@ -1,4 +1,4 @@
-use access::messages::{AccountLetter, SendMail};
+use access::messages::{AccountLetter, RebuildStandings, SendMail};
 use access::{AccessError, EmailAddress, EnqueueError, Ids, Kind, Transacted, Write};
 use api::{ApiError, Caller, Fault};
 use app::App;
@@ -32,6 +32,8 @@ pub enum Command {
     EnableCode {
         user: Who,
     },
+    /// Ranks all members anew, now. A worker does it, at most once a minute.
+    RebuildStandings,
     /// Letters that were set out for and never marked, oldest first.
     ReconcileMail {
         /// Younger ones may be under way.
@@ -62,6 +64,10 @@ pub struct Who(pub String);
 #[serde(untagged)]
 pub enum Done {
     Member(MemberView),
+    Queued {
+        /// Ask for it at `/v1/jobs/{job}`.
+        job: String,
+    },
     Letters {
         letters: Vec<UnmarkedLetter>,
     },
@@ -80,7 +86,7 @@ pub enum AdminError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Access(#[from] AccessError),
-    #[error("the letter was not released: {0}")]
+    #[error("nothing was queued: {0}")]
     Enqueue(#[from] EnqueueError),
     #[error("There is no such member.")]
     UnknownMember,
@@ -134,6 +140,11 @@ pub async fn carry_out(app: &App, command: Command) -> Result<Done, AdminError> 
         Command::SetPlaces { user, total } => Done::Member(set_places(app, &found(app, &user).await?, total).await?),
         Command::DisableCode { user } => Done::Member(set_validity(app, &found(app, &user).await?, false).await?),
         Command::EnableCode { user } => Done::Member(set_validity(app, &found(app, &user).await?, true).await?),
+        Command::RebuildStandings => {
+            let day = app.clock.now().day();
+            let key = format!("{day}/{}", app.clock.now().seconds() / 60);
+            Done::Queued { job: app.jobs.enqueue(&key, &RebuildStandings { day }).await?.view.job }
+        }
         Command::ReconcileMail { older_than_seconds } => {
             Done::Letters { letters: unmarked(app, older_than_seconds, 100).await? }
         }

@@ -16,7 +16,7 @@ async fn administer(app: App, event: Value) -> Result<Value, RunError> {
     let command: Command = serde_json::from_value(event).map_err(|error| {
         // What was given may be an address or a password: only what was expected is told.
         let expected = "a command such as {\"command\":\"create-user\",\"email\":\"…\"}: create-user, set-places, \
-                        disable-code, enable-code, reconcile-mail, mark-sent or release, with its fields";
+                        disable-code, enable-code, rebuild-standings, reconcile-mail, mark-sent or release, with its fields";
         tracing::warn!(line = error.line(), "an operator's command has no shape we know");
         RunError::Discard(JobError::new(Kind::Invalid, "bad_command", format!("Expected {expected}.")))
     })?;

@@ -38,6 +38,9 @@ use api::Endpoint;
 use app::App;
 use worker::{Departure, RunError, Schedule, Trigger, Worker};
 
+/// What this domain is asked and answers, for the OpenAPI document; the tests hold it to what it really does.
+pub const EXAMPLES: &str = include_str!("../examples.json");
+
 pub fn routes() -> Vec<Endpoint<App>> {
     vec![
         change_member::route(),

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::invite::InviteView;
 
 pub fn route() -> Endpoint<App> {
-    Endpoint::new("referrals-send-invite", routes!(send_invite))
+    Endpoint::new("referrals-send-invite", routes!(send_invite)).idempotent()
 }
 
 #[derive(Deserialize, ToSchema)]

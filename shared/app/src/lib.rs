@@ -6,8 +6,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use access::{
-    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Ranking, Rao, Strictness,
-    Tables, Vault,
+    BlobStore, Clock, Computed, Cursors, Dqo, Freshness, Idempotency, Ids, Jobs, Limits, Queue, Ranking, Rao,
+    Strictness, Tables, Vault,
 };
 use axum::extract::FromRef;
 use chains::Chains;

@@ -46,6 +46,8 @@ enum Task {
         /// The member's account id or address
         user: String,
     },
+    /// Rank all members anew, now; a worker of the running server does it
+    RebuildStandings,
     /// List letters that were set out for and never marked as sent, or decide on one
     ReconcileMail {
         /// Leave out younger ones, which may be under way
@@ -86,6 +88,7 @@ fn command(task: &Task) -> Result<(Command, Option<String>), Failure> {
         Task::SetPlaces { user, total } => Command::SetPlaces { user: who(user), total: *total },
         Task::DisableCode { user } => Command::DisableCode { user: who(user) },
         Task::EnableCode { user } => Command::EnableCode { user: who(user) },
+        Task::RebuildStandings => Command::RebuildStandings,
         Task::ReconcileMail { mark_sent: Some(letter), .. } => Command::MarkSent { letter: letter.clone() },
         Task::ReconcileMail { release: Some(letter), .. } => Command::Release { letter: letter.clone() },
         Task::ReconcileMail { older_than, .. } => Command::ReconcileMail { older_than_seconds: *older_than },
@@ -124,6 +127,7 @@ fn shown(done: &Done) -> String {
             }
             said + &format!("\nplaces left    {referrals_remaining}   ({referrals_used} of {total_referrals} used)")
         }
+        Done::Queued { job } => format!("queued  {job}   (see /v1/jobs/{job})"),
         Done::Letters { letters } if letters.is_empty() => "No letter waits to be decided on.".to_owned(),
         Done::Letters { letters } => {
             let mut said = String::from("   age (s)  letter");
