@@ -9,4 +9,5 @@ mod failures;
 mod identity;
 mod privileges;
 mod reads;
+mod referrals;
 mod stage;

@@ -35,6 +35,6 @@ struct Validity {
 #[utoipa::path(get, path = "/v1/referrals/valid", tag = "referrals", params(Asked),
     responses((status = 200, body = Validity)))]
 async fn check_code(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Json<Validity>, ApiError> {
-    let valid = evenly(app.members.is_valid_code(&asked.code)).await?;
+    let valid = evenly(Box::pin(app.members.is_valid_code(&asked.code))).await?;
     Ok(Json(Validity { valid }))
 }
