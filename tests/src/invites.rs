@@ -1,14 +1,14 @@
 //! Invitations by mail, from the outside: who invites, what arrives, what is shown, and what comes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use access::messages::{AccountLetter, MAIL_EVENTS, SEND_MAIL, SendMail};
+use access::tables::{INVITES as INVITATIONS, LETTERS};
 use access::{EmailAddress, Ids, Outgoing, Queue, SeededIds, Timestamp};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -17,8 +17,12 @@ use mail::{Filed, Letter, MailError, Mailer, MessageId, Reason, Scope};
 use members::{InviteState, Invited};
 use referrals::{Command, Done, carry_out};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
+use worker::RunError;
 
 use crate::accounts::PASSWORD;
+use crate::faults::Mortal;
+use crate::rows::Row;
 use crate::world::{Answer, Person, Setting, World};
 
 const INVITES: &str = "/v1/referrals/invites";
@@ -502,9 +506,74 @@ async fn a_letter_nobody_knows_of_is_listed_until_an_operator_decides() {
     assert!(matches!(done, Done::Letters { letters } if letters.is_empty()));
 }
 
+/// Refuses the first letter, once told to go on; takes the others.
+#[derive(Default)]
+struct Refusing {
+    asked: AtomicUsize,
+    entered: Notify,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Mailer for Refusing {
+    async fn send(&self, _: &Letter) -> Result<MessageId, MailError> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        if asked == 0 {
+            self.entered.notify_one();
+            self.go_on.notified().await;
+            return Err(MailError::Throttled { source: "told to refuse".into() });
+        }
+        Ok(MessageId(format!("m-{asked}")))
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_delivered_twice_at_once_and_refused_still_waits() {
+    for polls in 0.. {
+        let mailer = Arc::new(Refusing::default());
+        let world = World::with(Setting { mailer: Some(Arc::clone(&mailer) as _), ..Setting::default() }).await;
+        let (ann, user) = world.inviter("ann").await;
+        let email = address("ben@example.org");
+        let Invited::New(invite) = world.app.members.invite(&user, &email).await.unwrap() else { panic!("it is new") };
+        let key = format!("invite/{}", email.keyed_hash(&world.app.vault));
+        let message = SendMail { key, user, letter: AccountLetter::ReferralInvite { invite: invite.invite_id } };
+
+        let (app, asked) = (world.app.clone(), message.clone());
+        let first = tokio::spawn(async move { deliver(&app, &asked).await });
+        mailer.entered.notified().await;
+        // The second comes so far while the first is being sent, and the rest of its way afterwards.
+        let mut second = Box::pin(deliver(&world.app, &message));
+        let mut left = polls;
+        let early = std::future::poll_fn(|context| match left {
+            0 => Poll::Ready(None),
+            _ => {
+                left -= 1;
+                second.as_mut().poll(context).map(Some)
+            }
+        })
+        .await;
+        mailer.go_on.notify_one();
+        assert!(matches!(first.await.unwrap(), Err(RunError::Retry(_))));
+        let is_early = early.is_some();
+        match early {
+            Some(outcome) => outcome.unwrap(),
+            None => second.await.unwrap(),
+        }
+        // The first one's message comes again.
+        deliver(&world.app, &message).await.unwrap();
+        assert_eq!(mailer.asked.load(Ordering::SeqCst), 2, "refused once and sent once; {polls} polls");
+        assert_eq!(ann.states().await, [("b***@e***".to_owned(), "sent".to_owned())]);
+        if is_early {
+            return;
+        }
+    }
+}
+
 /// Counts letters by address instead of sending them, or fails as it is told.
 #[derive(Default)]
 struct Counting {
+    /// Whose letters somebody tried to send.
+    asked: Mutex<HashSet<String>>,
     letters: Mutex<HashMap<String, usize>>,
     total: AtomicUsize,
     answers: Mutex<Option<fn() -> MailError>>,
@@ -514,11 +583,22 @@ impl Counting {
     fn sent(&self) -> usize {
         self.letters.lock().unwrap().values().sum()
     }
+
+    fn progress(&self, email: &EmailAddress) -> Progress {
+        if self.letters.lock().unwrap().contains_key(email.as_str()) {
+            Progress::Taken
+        } else if self.asked.lock().unwrap().contains(email.as_str()) {
+            Progress::Asked
+        } else {
+            Progress::Waiting
+        }
+    }
 }
 
 #[async_trait]
 impl Mailer for Counting {
     async fn send(&self, letter: &Letter) -> Result<MessageId, MailError> {
+        self.asked.lock().unwrap().insert(letter.to.as_str().to_owned());
         // Before and after, a process may die here.
         tokio::task::yield_now().await;
         if let Some(fails) = *self.answers.lock().unwrap() {
@@ -531,102 +611,211 @@ impl Mailer for Counting {
     }
 }
 
-/// Dies before its n-th poll, in the middle of whatever it waits for.
-struct Mortal<F> {
-    inner: Pin<Box<F>>,
-    polls: usize,
+/// What came of letters whose workers died.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    crashes: usize,
+    letters: usize,
+    mailed: usize,
+    marked: usize,
+    /// Claimed and not marked.
+    open: usize,
+    // Where the workers of letters with one delivery at a time died.
+    before_claim: usize,
+    before_send: usize,
+    before_mark: usize,
+    after_mark: usize,
+    /// When the letter was settled, or nobody can tell.
+    later: usize,
 }
 
-impl<F: Future> Future for Mortal<F> {
-    type Output = Option<F::Output>;
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.letters += other.letters;
+        self.mailed += other.mailed;
+        self.marked += other.marked;
+        self.open += other.open;
+        self.before_claim += other.before_claim;
+        self.before_send += other.before_send;
+        self.before_mark += other.before_mark;
+        self.after_mark += other.after_mark;
+        self.later += other.later;
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.polls.checked_sub(1) {
-            None => Poll::Ready(None),
-            Some(left) => {
-                self.polls = left;
-                self.inner.as_mut().poll(context).map(Some)
+    /// Where the workers of this letter died, one after the other. Of a letter that was claimed and never given to the
+    /// mailer one of them had claimed it.
+    fn count(&mut self, deaths: &[Progress], reached: Progress, is_marked: bool) {
+        let waiting = deaths.iter().filter(|progress| **progress == Progress::Waiting).count();
+        let first = deaths.iter().find(|progress| **progress != Progress::Waiting);
+        let mut told = usize::from(first.is_some());
+        match (reached, first) {
+            (Progress::Waiting, _) => {
+                self.before_send += 1;
+                told = 1;
             }
+            (_, None) => {}
+            (_, Some(Progress::Taken)) if is_marked => self.after_mark += 1,
+            (_, Some(Progress::Taken)) => self.before_mark += 1,
+            (_, Some(_)) => self.before_send += 1,
         }
+        if reached != Progress::Waiting {
+            self.before_claim += waiting;
+            told += waiting;
+        }
+        self.later += deaths.len() - told;
     }
 }
 
-/// Again and again the worker dies at a random point of claim, send, mark, and its message comes back.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_dies_anywhere_mails_nobody_twice_and_what_is_open_is_listed() {
-    const CRASHES: usize = 1_000;
-    const HANDS: usize = 4;
+/// A letter whose workers died, and what its mailer knew each time.
+struct Survivor {
+    email: EmailAddress,
+    messages: Vec<SendMail>,
+    deaths: Vec<Progress>,
+    /// Whether one of its workers lived to see it sent.
+    finished: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    Asked,
+    Taken,
+}
+
+/// A deployment whose workers die between any two polls of claim, send, mark, until so many have. Messages come back
+/// until a worker lives; of every four letters one is delivered twice at a time, and one goes to an address that two
+/// members invite.
+async fn die_often(seed: u64, crashes: usize) -> Tally {
     let mailer = Arc::new(Counting::default());
     let world = World::with(Setting { mailer: Some(Arc::clone(&mailer) as _), ..Setting::default() }).await;
-    let crashes = Arc::new(AtomicUsize::new(0));
-    let hands = (0..HANDS).map(|hand| {
-        let (app, crashes) = (world.app.clone(), Arc::clone(&crashes));
-        tokio::spawn(async move {
-            let dice = SeededIds::new(hand as u64);
-            // How often a whole attempt is polled, as far as was seen.
-            let mut longest = 40;
-            let mut letters = Vec::new();
-            for number in 0.. {
-                if crashes.load(Ordering::SeqCst) >= CRASHES {
-                    break;
-                }
-                // As many members as it takes: each may invite twenty in a day.
-                let user = format!("user-{hand}-{}", number / 20);
-                if number % 20 == 0 {
-                    app.members.create_member(&user, Some(&address("a@example.org"))).await.unwrap();
-                }
-                let email = address(&format!("friend-{hand}-{number}@example.org"));
-                let Invited::New(invite) = app.members.invite(&user, &email).await.unwrap() else {
-                    panic!("it is new")
-                };
-                let key = format!("invite/{}", email.keyed_hash(&app.vault));
-                let letter = AccountLetter::ReferralInvite { invite: invite.invite_id.clone() };
-                let message = SendMail { key: key.clone(), user: user.clone(), letter };
-                for attempt in 1.. {
-                    let drawn = usize::try_from((dice.unit() * 1e6) as u64).unwrap() % (longest + 2);
-                    // Now and then it lives, however long that takes.
-                    let die_at = if attempt % 8 == 0 { 1_000_000 } else { drawn };
-                    let mut attempt = Mortal { inner: Box::pin(deliver(&app, &message)), polls: die_at };
-                    match (&mut attempt).await {
-                        Some(done) => {
-                            done.unwrap();
-                            longest = longest.max(die_at - attempt.polls);
-                            break;
-                        }
-                        None => crashes.fetch_add(1, Ordering::SeqCst),
-                    };
-                }
-                letters.push((user, invite.invite_id, email, key));
-            }
-            letters
-        })
-    });
-    let all: Vec<_> = join_all(hands).await.into_iter().flat_map(Result::unwrap).collect();
-    // What the last hand had sent off when it died is done by now.
-    let listed = world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), 1_000_000).await.unwrap();
-    let listed: std::collections::HashSet<_> = listed.into_iter().map(|outgoing| outgoing.letter).collect();
-    let letters = mailer.letters.lock().unwrap().clone();
-    let (mut marked, mut open) = (0, 0);
-    for (user, invite, email, key) in &all {
-        let times = letters.get(email.as_str()).copied().unwrap_or(0);
-        assert!(times <= 1, "mailed {times} times");
-        let row = world.app.ledger.find(key).await.unwrap().expect("every letter was claimed in the end");
-        let invite = world.app.members.find_invite(user, invite).await.unwrap().unwrap();
-        match row.sent_at {
-            Some(_) => {
-                assert_eq!(times, 1);
-                assert!(!listed.contains(key) && row.open.is_none());
-                assert_eq!(invite.state_at(invite.created_at), InviteState::Sent);
-                marked += 1;
-            }
-            None => {
-                assert!(listed.contains(key));
-                assert_eq!(invite.state_at(invite.created_at), InviteState::Sending);
-                open += 1;
+    let app = &world.app;
+    let dice = SeededIds::new(seed);
+    let mut tally = Tally::default();
+    let mut letters = Vec::new();
+    let mut users = Vec::new();
+    // How often a worker was polled that lived.
+    let mut polls = 20;
+    while tally.crashes < crashes {
+        let number = letters.len();
+        // Each member may invite twenty in a day.
+        if number % 20 == 0 {
+            users = vec![format!("one-{number}"), format!("other-{number}")];
+            for user in &users {
+                app.members.create_member(user, Some(&address("a@example.org"))).await.unwrap();
             }
         }
+        let email = address(&format!("friend-{number}@example.org"));
+        let mut messages = Vec::new();
+        for user in users.iter().take(if number % 4 == 3 { 2 } else { 1 }) {
+            let Invited::New(invite) = app.members.invite(user, &email).await.unwrap() else { panic!("it is new") };
+            let key = format!("invite/{}", email.keyed_hash(&app.vault));
+            let letter = AccountLetter::ReferralInvite { invite: invite.invite_id };
+            messages.push(SendMail { key, user: user.clone(), letter });
+        }
+        let mut survivor = Survivor { email, messages, deaths: Vec::new(), finished: false };
+        let mut waiting = survivor.messages.clone();
+        if number % 4 == 2 {
+            waiting.extend_from_slice(&survivor.messages);
+        }
+        while !waiting.is_empty() {
+            let before = mailer.progress(&survivor.email);
+            let tries = waiting.iter().map(|message| {
+                // One in nine would live, were none claimed already.
+                let mut drawn = [0; 4];
+                dice.fill(&mut drawn);
+                let last = usize::try_from(u32::from_le_bytes(drawn)).unwrap() % (polls + polls / 8);
+                let mut delivery = Box::pin(deliver(app, message));
+                let polled = AtomicUsize::new(0);
+                async move {
+                    let counted = std::future::poll_fn(|context| {
+                        polled.fetch_add(1, Ordering::Relaxed);
+                        delivery.as_mut().poll(context)
+                    });
+                    let done = Mortal::after(last, counted).await;
+                    (done.map(Result::unwrap).is_some(), polled.load(Ordering::Relaxed))
+                }
+            });
+            let lived = join_all(tries).await;
+            let after = mailer.progress(&survivor.email);
+            for (lived, polled) in &lived {
+                if !lived {
+                    survivor.deaths.push(after);
+                } else if before == Progress::Waiting && after == Progress::Taken && waiting.len() == 1 {
+                    survivor.finished = true;
+                    polls = *polled;
+                }
+            }
+            let mut lived = lived.into_iter().map(|(lived, _)| lived);
+            waiting.retain(|_| !lived.next().unwrap());
+        }
+        tally.crashes += survivor.deaths.len();
+        letters.push(survivor);
     }
-    assert_eq!(listed.len(), open);
-    assert!(crashes.load(Ordering::SeqCst) >= CRASHES);
-    assert!(marked > 50 && open > 20, "{marked} marked, {open} open: the worker dies everywhere");
+    settle(&world, &mailer, &letters, tally).await
+}
+
+/// Holds mailer, letters, invitations and what operators see against each other.
+async fn settle(world: &World, mailer: &Counting, letters: &[Survivor], mut tally: Tally) -> Tally {
+    let text = |row: &Row, name: &str| row[name].as_str().unwrap().to_owned();
+    // What the last worker had sent off when it died is done when nothing changes any more.
+    let (rows, invites) = loop {
+        let one = (world.rows().of(&LETTERS).await, world.rows().of(&INVITATIONS).await);
+        if one == (world.rows().of(&LETTERS).await, world.rows().of(&INVITATIONS).await) {
+            break one;
+        }
+    };
+    let rows: HashMap<_, _> = rows.into_iter().map(|row| (text(&row, "letter"), row)).collect();
+    let states: HashMap<_, _> =
+        invites.iter().map(|row| ((text(row, "user"), text(row, "inviteId")), text(row, "state"))).collect();
+    let listed = world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), 1_000_000).await.unwrap();
+    let listed: HashSet<_> = listed.into_iter().map(|outgoing| outgoing.letter).collect();
+    let taken = mailer.letters.lock().unwrap().clone();
+    for (number, survivor) in letters.iter().enumerate() {
+        let Survivor { email, messages, deaths, finished } = survivor;
+        let times = taken.get(email.as_str()).copied().unwrap_or(0);
+        assert!(times <= 1, "mailed {times} times");
+        let row = rows.get(&messages[0].key).expect("every letter was claimed in the end");
+        let is_marked = row.contains_key("sentAt");
+        assert_eq!(listed.contains(&messages[0].key), !is_marked, "operators see what is open");
+        assert_eq!(row.contains_key("open"), !is_marked);
+        assert!(times == 1 || !is_marked, "marked and never mailed");
+        assert!(is_marked || !finished, "mailed by a worker that lived, and not marked");
+        // Whose worker set out; the other's invitation looks as if it had been sent.
+        let claimed: SendMail = serde_json::from_str(&text(row, "message")).unwrap();
+        for message in messages {
+            let AccountLetter::ReferralInvite { invite } = &message.letter else { panic!("only invitations") };
+            let is_open = message.user == claimed.user && !is_marked;
+            let state = &states[&(message.user.clone(), invite.clone())];
+            assert_eq!(state, if is_open { "sending" } else { "sent" });
+        }
+        tally.letters += 1;
+        tally.mailed += times;
+        tally.marked += usize::from(is_marked);
+        tally.open += usize::from(!is_marked);
+        if number % 4 < 2 {
+            tally.count(deaths, mailer.progress(email), is_marked);
+        }
+    }
+    assert_eq!(taken.values().sum::<usize>(), tally.mailed);
+    assert_eq!(listed.len(), tally.open);
+    tally
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_dies_anywhere_mails_nobody_twice_and_what_is_open_is_listed() {
+    const CRASHES: usize = 10_000;
+    // Side by side, each with tables of its own: an engine does one thing at a time.
+    const DEPLOYMENTS: usize = 4;
+    let deployments = (0..DEPLOYMENTS as u64).map(|seed| tokio::spawn(die_often(seed, CRASHES / DEPLOYMENTS)));
+    let mut tally = Tally::default();
+    for deployment in join_all(deployments).await {
+        tally.add(&deployment.unwrap());
+    }
+    println!("{tally:?}");
+    assert!(tally.crashes >= CRASHES);
+    for died in [tally.before_claim, tally.before_send, tally.before_mark, tally.after_mark] {
+        assert!(died >= CRASHES / 200, "they die everywhere: {tally:?}");
+    }
+    assert!(tally.marked >= CRASHES / 100 && tally.open >= CRASHES / 100, "{tally:?}");
 }

@@ -116,6 +116,7 @@ async fn an_operator_starts_a_member_from_whom_others_come() {
     // A reset ends the tokens of its second.
     world.clock.advance(Duration::from_secs(6));
     world.sign_in("root@example.org", PASSWORD).await.assert(200);
+    world.work_all().await;
 }
 
 #[tokio::test]

@@ -72,15 +72,18 @@ async fn to_owner(app: &App, letter: &AccountLetter, user: &UserId) -> Result<Op
 async fn claim(app: &App, message: &SendMail, ready: &Ready) -> Result<bool, RunError> {
     let kept = if ready.invite.is_some() { INVITATION_KEPT } else { KEPT };
     let again = serde_json::to_string(message).map_err(|_| discarded("bad_message", "The letter cannot be kept."))?;
-    let mut writes = vec![app.ledger.claim(&message.key, Some(again), kept)?];
+    let mut writes = vec![app.ledger.claim(&message.key, Some(again.clone()), kept)?];
     if let Some(invite) = &ready.invite {
         writes.push(app.members.sending_invite(&message.user, invite)?);
     }
     match app.ledger.commit(writes).await? {
         Transacted::Done => Ok(true),
         Transacted::Unmet(unmet) => {
-            // Somebody else's invitation was mailed to the address; this one looks as if it had been.
-            if let Some(invite) = ready.invite.as_ref().filter(|_| unmet.write == 0) {
+            // Somebody else's invitation was mailed to the address; this one looks as if it had been. Not so when it is
+            // this very one that is being sent: should that fail, its message comes again.
+            if let Some(invite) = ready.invite.as_ref().filter(|_| unmet.write == 0)
+                && Ledger::held_for(&unmet)? != Some(again)
+            {
                 app.members.withhold_invite(&message.user, invite).await?;
             }
             Ok(false)

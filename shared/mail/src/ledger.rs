@@ -139,6 +139,12 @@ impl Ledger {
         Ok(receipt.is_some_and(|receipt| receipt.bounced_at.is_some()))
     }
 
+    /// What the letter was asked for with whose claim stood in the way, unless it is marked.
+    pub fn held_for(unmet: &Unmet) -> Result<Option<String>, AccessError> {
+        let held = unmet.row.clone().map(|row| Dao::<Outgoing>::read(*row)).transpose()?;
+        Ok(held.filter(|held| held.open.is_some()).and_then(|held| held.message))
+    }
+
     pub async fn find(&self, key: &str) -> Result<Option<Outgoing>, AccessError> {
         self.letters.get(key, None).await
     }

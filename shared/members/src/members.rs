@@ -228,9 +228,16 @@ impl Members {
         if owner == user {
             return Ok(ReferralUse::Refused(Refusal::OwnCode));
         }
-        let inviter = self.inviter_of(&owner, user).await?;
         let now = self.clock.now();
-        let mut inviter = inviter;
+        let inviting = self.find(&owner).await?;
+        // Most who come to a code without places come long after the last was taken: they are told without a
+        // transaction, which would stand in the way of others at the owner's row.
+        if !inviting.as_ref().is_some_and(|owner| owner.referral_code == *code && owner.has_invites()) {
+            let invitee = self.users.get(user, None).await?;
+            return Ok(invitee.map_or(ReferralUse::Refused(refusal(inviting, code)), |row| joined(&row, &owner)));
+        }
+        let inviter = inviting.and_then(|owner| owner.invited_by);
+        let mut inviter = inviter.filter(|inviter| *inviter != owner && inviter != user);
         let mut accepted = self.accepted_invite(&owner, email).await?;
         loop {
             let joining = Joining { user, email, owner: &owner, inviter: inviter.as_deref(), now };
@@ -430,19 +437,30 @@ pub(crate) fn absent(key: &'static str) -> Expression {
 /// Why a code could not be used, from the row that stood in the way.
 fn why(unmet: Unmet, owner: &str, code: &ReferralCode) -> Result<ReferralUse, AccessError> {
     let row = unmet.row.map(|row| Dao::<UserRow>::read(*row));
-    let refused = |refusal| Ok(ReferralUse::Refused(refusal));
-    match unmet.write {
-        NEW_USER => match row.transpose()? {
-            Some(row) if row.invited_by.as_deref() == Some(owner) => Ok(ReferralUse::Already),
-            _ => refused(Refusal::AlreadyMember),
-        },
-        OWNER => match row.transpose()?.map(UserRow::into_member).transpose()?.flatten() {
-            Some(owner) if owner.referral_code == *code => {
-                refused(if owner.referral_is_valid { Refusal::NoPlaceLeft } else { Refusal::Disabled })
-            }
-            _ => refused(Refusal::UnknownCode),
-        },
+    Ok(match (unmet.write, row) {
+        (NEW_USER, Some(row)) => joined(&row?, owner),
+        (OWNER, row) => {
+            ReferralUse::Refused(refusal(row.transpose()?.map(UserRow::into_member).transpose()?.flatten(), code))
+        }
         // An invitee without rows of its own: its referral was written by something else than this transaction.
-        _ => refused(Refusal::AlreadyMember),
+        _ => ReferralUse::Refused(Refusal::AlreadyMember),
+    })
+}
+
+/// Of somebody who has a row already.
+fn joined(invitee: &UserRow, owner: &str) -> ReferralUse {
+    if invitee.invited_by.as_deref() == Some(owner) {
+        ReferralUse::Already
+    } else {
+        ReferralUse::Refused(Refusal::AlreadyMember)
+    }
+}
+
+/// Why nobody can join with this code, which leads to this member.
+fn refusal(owner: Option<Member>, code: &ReferralCode) -> Refusal {
+    match owner {
+        Some(owner) if owner.referral_code == *code && owner.referral_is_valid => Refusal::NoPlaceLeft,
+        Some(owner) if owner.referral_code == *code => Refusal::Disabled,
+        _ => Refusal::UnknownCode,
     }
 }

@@ -105,12 +105,6 @@ impl Members {
         }
     }
 
-    /// Who invited the owner of a code, if that is neither the owner nor who uses it.
-    pub(crate) async fn inviter_of(&self, owner: &str, user: &str) -> Result<Option<String>, AccessError> {
-        let inviter = self.users.get(owner, None).await?.and_then(|row| row.invited_by);
-        Ok(inviter.filter(|inviter| inviter != owner && inviter != user))
-    }
-
     /// The ledger's part of an accepted invitation; the sum is part of the update that takes the place.
     pub(crate) fn invite_entry(&self, owner: &str, invitee: &str, at: Timestamp) -> Result<Write, AccessError> {
         self.entry(owner, format!("{}#invite#{}", at.day(), digest(invitee)), INVITE, at)
