@@ -158,7 +158,7 @@ async fn members_are_ranked_and_operators_decide() {
     let names: Vec<_> = board["items"].as_array().unwrap().iter().map(|entry| entry["isCaller"] == true).collect();
     assert!(names.contains(&true) || board["nextCursor"].is_string(), "{board}");
 
-    let administer = |command: Value| stage.invoke("referrals-administer-members", &command);
+    let administer = async |command: Value| stage.invoke("referrals-administer-members", &command).await;
     let places = json!({ "command": "set-places", "user": ann.user, "total": 3 });
     assert_eq!(administer(places).await["totalReferrals"], 3);
     let disabled = json!({ "command": "disable-code", "user": ann.email });
