@@ -156,7 +156,7 @@ fn report(measured: &[(&Endpoint, [Times; 3])], date: &str) -> String {
     }
     page.push_str(
         "\nEach endpoint does all its work, whatever that is, and then answers on a beat of 500 ms, \
-         a sign-up of 1 s (`functions/accounts/src/evenly.rs`): what is left to be measured is the timer and the way back. Confirming \
+         a sign-up of 1 s (`shared/api/src/evenly.rs`): what is left to be measured is the timer and the way back. Confirming \
          and resetting answer on the same beat.\n",
     );
     page
