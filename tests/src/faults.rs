@@ -28,6 +28,8 @@ pub(crate) enum Moment {
     After,
     /// It has taken effect; whoever asked a [`Proxy`] is told that it failed, and lives.
     Lost,
+    /// Before anybody sees it, until it is let go.
+    Held,
 }
 
 pub(crate) const MOMENTS: [Moment; 2] = [Moment::Before, Moment::After];
@@ -38,9 +40,15 @@ pub(crate) struct Faults {
     calls: AtomicUsize,
     stop: Mutex<Option<(usize, Moment)>>,
     stopped: Notify,
+    let_go: Notify,
 }
 
 impl Faults {
+    /// Lets a call go on that is held.
+    pub(crate) fn let_go(&self) {
+        self.let_go.notify_one();
+    }
+
     /// Counts calls from here on, and stops this one; the first is 1.
     pub(crate) fn stop(&self, at: usize, moment: Moment) {
         self.calls.store(0, Ordering::SeqCst);
@@ -82,6 +90,10 @@ impl Faults {
         let stop = self.stop.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, moment)| moment);
         if stop == Some(Moment::Before) {
             self.hang().await;
+        }
+        if stop == Some(Moment::Held) {
+            self.stopped.notify_one();
+            self.let_go.notified().await;
         }
         let answer = call.await;
         if stop == Some(Moment::After) {

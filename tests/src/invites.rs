@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use access::messages::{AccountLetter, MAIL_EVENTS, SEND_MAIL, SendMail};
 use access::tables::{INVITES as INVITATIONS, LETTERS};
 use access::{EmailAddress, Ids, Outgoing, Queue, SeededIds, Timestamp};
+use app::App;
 use async_trait::async_trait;
 use futures::future::join_all;
 use letters::send_mail::deliver;
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use worker::RunError;
 
 use crate::accounts::PASSWORD;
-use crate::faults::Mortal;
+use crate::faults::{Moment, Mortal};
 use crate::rows::Row;
 use crate::world::{Answer, Person, Setting, World};
 
@@ -527,44 +527,83 @@ impl Mailer for Refusing {
     }
 }
 
+/// How far the slower of two workers came before it had to wait for the other.
+#[derive(PartialEq, Eq)]
+enum Reached {
+    BothStops,
+    TheFirstStop,
+    /// The letter is its own to send, or it was done before its first stop.
+    NoStop,
+}
+
+/// Two workers deliver one invitation. One is held at its `call`-th call until the other is sending, and again `later`
+/// calls on until that one was refused.
+async fn delivered_twice(call: usize, later: usize) -> Reached {
+    let mailer = Arc::new(Refusing::default());
+    let world = World::with(Setting { mailer: Some(Arc::clone(&mailer) as _), ..Setting::default() }).await;
+    let (ann, user) = world.inviter("ann").await;
+    let email = address("ben@example.org");
+    let Invited::New(invite) = world.app.members.invite(&user, &email).await.unwrap() else { panic!("it is new") };
+    let key = format!("invite/{}", email.keyed_hash(&world.app.vault));
+    let message = SendMail { key, user, letter: AccountLetter::ReferralInvite { invite: invite.invite_id } };
+    let start = |app: App| {
+        let message = message.clone();
+        tokio::spawn(async move { deliver(&app, &message).await })
+    };
+
+    let other = world.doomed(call, Moment::Held).await;
+    let mut slow = start(other.app.clone());
+    let mut reached = Reached::NoStop;
+    tokio::select! {
+        outcome = &mut slow => outcome.unwrap().unwrap(),
+        () = other.faults.stopped() => reached = Reached::TheFirstStop,
+    }
+    if reached == Reached::NoStop {
+        return reached;
+    }
+    let mut quick = start(world.app.clone());
+    tokio::select! {
+        () = mailer.entered.notified() => {}
+        // The slower one has claimed it.
+        outcome = &mut quick => {
+            outcome.unwrap().unwrap();
+            slow.abort();
+            return Reached::NoStop;
+        }
+    }
+    other.faults.stop(later, Moment::Held);
+    other.faults.let_go();
+    tokio::select! {
+        outcome = &mut slow => outcome.unwrap().unwrap(),
+        () = other.faults.stopped() => reached = Reached::BothStops,
+    }
+    mailer.go_on.notify_one();
+    assert!(matches!(quick.await.unwrap(), Err(RunError::Retry(_))));
+    if reached == Reached::BothStops {
+        other.faults.let_go();
+        slow.await.unwrap().unwrap();
+    }
+    // The refused one's message comes again.
+    deliver(&world.app, &message).await.unwrap();
+    let sent = mailer.asked.load(Ordering::SeqCst) - 1 + world.invitations_to("ben@example.org").await.len();
+    assert_eq!(sent, 1, "letters when the slower is held at its call {call} and {later} later");
+    assert_eq!(ann.states().await, [("b***@e***".to_owned(), "sent".to_owned())]);
+    reached
+}
+
 #[tokio::test]
 async fn an_invitation_that_is_delivered_twice_at_once_and_refused_still_waits() {
-    for polls in 0.. {
-        let mailer = Arc::new(Refusing::default());
-        let world = World::with(Setting { mailer: Some(Arc::clone(&mailer) as _), ..Setting::default() }).await;
-        let (ann, user) = world.inviter("ann").await;
-        let email = address("ben@example.org");
-        let Invited::New(invite) = world.app.members.invite(&user, &email).await.unwrap() else { panic!("it is new") };
-        let key = format!("invite/{}", email.keyed_hash(&world.app.vault));
-        let message = SendMail { key, user, letter: AccountLetter::ReferralInvite { invite: invite.invite_id } };
-
-        let (app, asked) = (world.app.clone(), message.clone());
-        let first = tokio::spawn(async move { deliver(&app, &asked).await });
-        mailer.entered.notified().await;
-        // The second comes so far while the first is being sent, and the rest of its way afterwards.
-        let mut second = Box::pin(deliver(&world.app, &message));
-        let mut left = polls;
-        let early = std::future::poll_fn(|context| match left {
-            0 => Poll::Ready(None),
-            _ => {
-                left -= 1;
-                second.as_mut().poll(context).map(Some)
+    let mut both = 0;
+    for call in 1.. {
+        for later in 1.. {
+            match delivered_twice(call, later).await {
+                Reached::BothStops => both += 1,
+                Reached::TheFirstStop => break,
+                Reached::NoStop => {
+                    assert!(both > 3, "{both} pairs of stops");
+                    return;
+                }
             }
-        })
-        .await;
-        mailer.go_on.notify_one();
-        assert!(matches!(first.await.unwrap(), Err(RunError::Retry(_))));
-        let is_early = early.is_some();
-        match early {
-            Some(outcome) => outcome.unwrap(),
-            None => second.await.unwrap(),
-        }
-        // The first one's message comes again.
-        deliver(&world.app, &message).await.unwrap();
-        assert_eq!(mailer.asked.load(Ordering::SeqCst), 2, "refused once and sent once; {polls} polls");
-        assert_eq!(ann.states().await, [("b***@e***".to_owned(), "sent".to_owned())]);
-        if is_early {
-            return;
         }
     }
 }
