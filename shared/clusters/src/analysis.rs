@@ -76,6 +76,8 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
         clusters: findings.clusters(),
         excluded: findings.excluded(),
         magic_nodes: magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
+        common_funders: Vec::new(),
+        acquisitions: Vec::new(),
         metrics: findings.metrics(rest),
         health: Health { bad_rows: subject.bad_rows, ..findings.health() },
         digest: partition::digest(&findings.parties, &findings.holders),
@@ -352,7 +354,15 @@ mod tests {
         let flags = any::<[bool; 4]>();
         (1..12_u32, 2..8_u32, flags).prop_map(|(top, hub_degree, flags)| {
             let [include_hubs, include_zero_value, magic_nodes, contracts_are_hubs] = flags;
-            Parameters { top, hub_degree, include_hubs, include_zero_value, magic_nodes, contracts_are_hubs }
+            Parameters {
+                top,
+                hub_degree,
+                include_hubs,
+                include_zero_value,
+                magic_nodes,
+                contracts_are_hubs,
+                ..Parameters::default()
+            }
         })
     }
 

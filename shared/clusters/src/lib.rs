@@ -24,8 +24,8 @@ pub use label::{Kind, Label, LabelError, Labels};
 pub use ledger::{Ledger, LedgerError};
 pub use parameters::{ParameterError, Parameters};
 pub use report::{
-    AsOf, Cluster, Concentration, Digest, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report,
-    Supply, SupplyDisplay, Token,
+    Acquisition, AsOf, Cluster, CommonFunder, Concentration, Digest, Excluded, Funding, Health, Holder, Link,
+    MagicNode, Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token,
 };
 pub use subject::{Subject, TokenKind};
 pub use transfer::{Amount, Transfer};

@@ -17,6 +17,14 @@ pub struct Parameters {
     pub magic_nodes: bool,
     /// Takes a known contract for a hub.
     pub contracts_are_hubs: bool,
+    /// Joins holders that one account, no hub, sent the chain's own coin before their first transfer of the token.
+    pub common_funder: bool,
+    /// How many blocks before that first transfer a funding counts.
+    pub funding_window: u32,
+    /// Joins holders whose first transfer of the token came from the same pool at the same time.
+    pub synchronous: bool,
+    /// How many blocks apart is the same time; 0 is one block.
+    pub synchronous_window: u32,
 }
 
 impl Default for Parameters {
@@ -28,6 +36,10 @@ impl Default for Parameters {
             include_zero_value: false,
             magic_nodes: false,
             contracts_are_hubs: true,
+            common_funder: false,
+            funding_window: 7200,
+            synchronous: false,
+            synchronous_window: 0,
         }
     }
 }

@@ -26,6 +26,10 @@ pub struct Report {
     pub excluded: Vec<Excluded>,
     /// Outsiders that joined holders, by address. Empty unless asked for.
     pub magic_nodes: Vec<MagicNode>,
+    /// Whoever paid for the first steps of several holders, by address. Empty unless asked for.
+    pub common_funders: Vec<CommonFunder>,
+    /// Holders that began with the token at the same time and place, by pool, then block. Empty unless asked for.
+    pub acquisitions: Vec<Acquisition>,
     pub metrics: Metrics,
     pub health: Health,
     /// Of the partition: SHA-256 over the clusters in order of their smallest address, each as its sorted members
@@ -193,6 +197,50 @@ pub struct MagicNode {
     pub members: Vec<Address>,
     /// The cluster they are in.
     pub cluster: Digest,
+}
+
+/// One account that sent several holders the chain's own coin before their first transfer of the token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommonFunder {
+    pub address: Address,
+    /// The holders it funded and so joined, by address.
+    pub fundings: Vec<Funding>,
+    /// The cluster they are in.
+    pub cluster: Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Funding {
+    pub member: Address,
+    pub block: u64,
+    pub tx: TxHash,
+    /// Of the chain's own coin, in its base units (wei).
+    pub amount: Units,
+}
+
+/// Holders whose first transfer of the token came from the same pool in the same blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acquisition {
+    pub pool: Address,
+    pub first_block: u64,
+    pub last_block: u64,
+    /// By address.
+    pub purchases: Vec<Purchase>,
+    /// The cluster they are in.
+    pub cluster: Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Purchase {
+    pub member: Address,
+    pub block: u64,
+    pub tx: TxHash,
+    pub amount: Units,
+    pub display: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
