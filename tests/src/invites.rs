@@ -317,7 +317,7 @@ async fn withdrawn_in_the_moment_it_is_sent_it_is_one_or_the_other() {
         withdrawn.assert(204);
         assert!(ann.states().await.is_empty());
         sent += world.invitations_to(&email).await.len();
-        assert!(world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), 10).await.unwrap().is_empty());
+        assert!(world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), None, 10).await.unwrap().items.is_empty());
     }
     assert!(sent <= 30);
 }
@@ -393,7 +393,7 @@ async fn a_bounce_that_is_faster_than_its_mark_is_not_lost() {
     world.app.ledger.bounced(&MessageId("m-1".into())).await.unwrap();
     world.work_all().await;
     assert_eq!(ann.states().await[0].1, "bounced");
-    assert!(world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), 10).await.unwrap().is_empty());
+    assert!(world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), None, 10).await.unwrap().items.is_empty());
     let page = world.app.members.invites_of(&id, None, 10).await.unwrap();
     assert_eq!(page.items[0].state_at(world.app.clock.now()), InviteState::Bounced);
 }
@@ -492,6 +492,12 @@ async fn a_letter_nobody_knows_of_is_listed_until_an_operator_decides() {
     let keys: Vec<_> = letters.iter().map(|letter| letter["letter"].as_str().unwrap().to_owned()).collect();
     assert!(keys.iter().all(|key| key.starts_with("invite/") && !key.contains('@')));
 
+    let first = world.admin().get("/v1/admin/letters?limit=1").await.assert(200).json();
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let second = world.admin().get(&format!("/v1/admin/letters?limit=1&cursor={cursor}")).await.assert(200).json();
+    assert_eq!([&first["items"][0], &second["items"][0]], [&letters[0], &letters[1]]);
+    world.admin().get(&format!("/v1/admin/letters?cursor={cursor}x")).await.assert(400);
+
     carry_out(&world.app, Command::MarkSent { letter: keys[0].clone() }).await.unwrap();
     assert_eq!(listed(0).await.len(), 1);
     carry_out(&world.app, Command::Release { letter: keys[1].clone() }).await.unwrap();
@@ -502,8 +508,8 @@ async fn a_letter_nobody_knows_of_is_listed_until_an_operator_decides() {
     world.work_all().await;
     assert_eq!((listed(0).await.len(), mailer.sent()), (0, 1));
     assert!(world.person("ann").states().await.iter().all(|(_, state)| state == "sent"));
-    let done = carry_out(&world.app, Command::ReconcileMail { older_than_seconds: 0 }).await.unwrap();
-    assert!(matches!(done, Done::Letters { letters } if letters.is_empty()));
+    let done = carry_out(&world.app, Command::ReconcileMail { older_than_seconds: 0, cursor: None }).await.unwrap();
+    assert!(matches!(done, Done::Letters { letters, .. } if letters.is_empty()));
 }
 
 /// Refuses the first letter, once told to go on; takes the others.
@@ -807,7 +813,7 @@ async fn settle(world: &World, mailer: &Counting, letters: &[Survivor], mut tall
     let rows: HashMap<_, _> = rows.into_iter().map(|row| (text(&row, "letter"), row)).collect();
     let states: HashMap<_, _> =
         invites.iter().map(|row| ((text(row, "user"), text(row, "inviteId")), text(row, "state"))).collect();
-    let listed = world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), 1_000_000).await.unwrap();
+    let listed = world.app.ledger.unmarked(Timestamp(u64::MAX >> 1), None, 1_000_000).await.unwrap().items;
     let listed: HashSet<_> = listed.into_iter().map(|outgoing| outgoing.letter).collect();
     let taken = mailer.letters.lock().unwrap().clone();
     for (number, survivor) in letters.iter().enumerate() {

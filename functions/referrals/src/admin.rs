@@ -34,11 +34,14 @@ pub enum Command {
     },
     /// Ranks all members anew, now. A worker does it, at most once a minute.
     RebuildStandings,
-    /// Letters that were set out for and never marked, oldest first.
+    /// Letters that were set out for and never marked, oldest first, a page of them.
     ReconcileMail {
         /// Younger ones may be under way.
         #[serde(default = "some_minutes")]
         older_than_seconds: u32,
+        /// `nextCursor` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     },
     /// The letter has arrived: it is listed no more.
     MarkSent {
@@ -54,6 +57,9 @@ const fn some_minutes() -> u32 {
     300
 }
 
+/// A page of letters stays below what a function may answer.
+const LETTERS_AT_ONCE: u32 = 1000;
+
 /// A member by account id or by address. `Debug` shows neither.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -68,8 +74,11 @@ pub enum Done {
         /// Ask for it at `/v1/jobs/{job}`.
         job: String,
     },
+    #[serde(rename_all = "camelCase")]
     Letters {
         letters: Vec<UnmarkedLetter>,
+        /// Null on the last page.
+        next_cursor: Option<String>,
     },
     Letter {
         letter: String,
@@ -90,7 +99,7 @@ pub enum AdminError {
     Enqueue(#[from] EnqueueError),
     #[error("There is no such member.")]
     UnknownMember,
-    #[error("{used} places are used already. Disable the code instead.")]
+    #[error("Expected no less than the {used} used already. Disable the code instead.")]
     BelowUsed { used: u32 },
     #[error("No letter with this key waits to be decided on.")]
     UnknownLetter,
@@ -145,8 +154,9 @@ pub async fn carry_out(app: &App, command: Command) -> Result<Done, AdminError> 
             let key = format!("{day}/{}", app.clock.now().seconds() / 60);
             Done::Queued { job: app.jobs.enqueue(&key, &RebuildStandings { day }).await?.view.job }
         }
-        Command::ReconcileMail { older_than_seconds } => {
-            Done::Letters { letters: unmarked(app, older_than_seconds, 100).await? }
+        Command::ReconcileMail { older_than_seconds, cursor } => {
+            let page = unmarked(app, older_than_seconds, cursor.as_deref(), LETTERS_AT_ONCE).await?;
+            Done::Letters { letters: page.items, next_cursor: page.next_cursor }
         }
         Command::MarkSent { letter } => mark_sent(app, letter).await?,
         Command::Release { letter } => release(app, letter).await?,

@@ -5,6 +5,7 @@ use api::{ApiError, Caller, Endpoint, Limit, Page, Query};
 use app::App;
 use axum::Json;
 use axum::extract::State;
+use mail::Outgoing;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -25,6 +26,8 @@ struct Asked {
     /// Younger ones may be under way: 300 unless given.
     #[param(example = 300)]
     older_than_seconds: Option<u32>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// A letter of which nobody knows whether it was sent.
@@ -52,22 +55,25 @@ async fn list_letters(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Page<UnmarkedLetter>>, ApiError> {
     only_admins(&caller)?;
-    let items = unmarked(&app, asked.older_than_seconds.unwrap_or(300), asked.limit.get()).await?;
-    Ok(Json(Page { items, next_cursor: None }))
+    let older_than_seconds = asked.older_than_seconds.unwrap_or(300);
+    let page = unmarked(&app, older_than_seconds, asked.cursor.as_deref(), asked.limit.get()).await?;
+    Ok(Json(Page { items: page.items, next_cursor: page.next_cursor }))
 }
 
 pub(crate) async fn unmarked(
     app: &App,
     older_than_seconds: u32,
+    cursor: Option<&str>,
     limit: u32,
-) -> Result<Vec<UnmarkedLetter>, AccessError> {
+) -> Result<access::Page<UnmarkedLetter>, AccessError> {
     let now = app.clock.now();
     // One later, so that 0 seconds lists those of this millisecond as well.
     let before = Timestamp(now.millis().saturating_sub(u64::from(older_than_seconds) * 1000).saturating_add(1));
-    let letters = app.ledger.unmarked(before, limit).await?.into_iter().map(|outgoing| UnmarkedLetter {
+    let page = app.ledger.unmarked(before, cursor, limit).await?;
+    let letter = |outgoing: Outgoing| UnmarkedLetter {
         age_seconds: now.since(Timestamp(outgoing.claimed_at)).as_secs(),
         claimed_at: outgoing.claimed_at,
         letter: outgoing.letter,
-    });
-    Ok(letters.collect())
+    };
+    Ok(access::Page { items: page.items.into_iter().map(letter).collect(), next_cursor: page.next_cursor })
 }

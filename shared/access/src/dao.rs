@@ -1,6 +1,6 @@
 mod bulk;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -468,25 +468,58 @@ impl<T: Row> Dao<T> {
         }
     }
 
-    /// Rows of the table's index with this index key whose sort attribute is below `before`, lowest first, at most
-    /// `limit`. An index lags behind the table: decide on the row itself.
-    pub async fn indexed_before(&self, key: &str, before: u64, limit: u32) -> Result<Vec<T>, AccessError> {
+    /// At most `limit` rows of the table's index with this index key whose sort attribute is below `before`, lowest
+    /// first, from where `cursor` ends. An index lags behind the table: decide on the row itself.
+    ///
+    /// # Errors
+    /// [`AccessError::BadCursor`] when the cursor is not of this part of this index.
+    pub async fn indexed_before(
+        &self,
+        key: &str,
+        before: u64,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<T>, AccessError> {
         let index = T::TABLE.index.as_ref().expect("only asked of tables with an index");
-        let answer = self
-            .client()
-            .query()
-            .table_name(self.name())
-            .index_name(index.name)
-            .key_condition_expression("#key = :key AND #sort < :before")
-            .expression_attribute_names("#key", index.partition_key)
-            .expression_attribute_names("#sort", index.sort_key)
-            .expression_attribute_values(":key", AttributeValue::S(key.to_owned()))
-            .expression_attribute_values(":before", AttributeValue::N(before.to_string()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(|e| self.failed(e))?;
-        answer.items.unwrap_or_default().into_iter().map(Self::read).collect()
+        let list = format!("{}.{}/{key}", T::TABLE.name, index.name);
+        let mut start = match cursor {
+            Some(cursor) => {
+                let position: BTreeMap<String, Sort> = self.tables.cursors.open(&list, cursor)?;
+                Some(position.into_iter().map(|(name, value)| (name, value.into())).collect::<Item>())
+            }
+            None => None,
+        };
+        let mut items = Vec::new();
+        // One answer of the service is a megabyte at most, however many rows that is.
+        loop {
+            let left = usize::try_from(limit).unwrap_or(usize::MAX) - items.len();
+            let answer = self
+                .client()
+                .query()
+                .table_name(self.name())
+                .index_name(index.name)
+                .key_condition_expression("#key = :key AND #sort < :before")
+                .expression_attribute_names("#key", index.partition_key)
+                .expression_attribute_names("#sort", index.sort_key)
+                .expression_attribute_values(":key", AttributeValue::S(key.to_owned()))
+                .expression_attribute_values(":before", AttributeValue::N(before.to_string()))
+                .limit(i32::try_from(left).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|e| self.failed(e))?;
+            items.extend(answer.items.unwrap_or_default());
+            start = answer.last_evaluated_key;
+            if start.is_none() || items.len() >= limit as usize {
+                break;
+            }
+        }
+        let next_cursor = start.map(|key| {
+            let position: BTreeMap<_, _> =
+                key.iter().filter_map(|(name, value)| Some((name, Sort::of(value)?))).collect();
+            self.tables.cursors.seal(&list, &position)
+        });
+        Ok(Page { items: items.into_iter().map(Self::read).collect::<Result<_, _>>()?, next_cursor })
     }
 
     /// A put for [`Tables::transact`].

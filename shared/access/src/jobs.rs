@@ -474,7 +474,7 @@ impl Jobs {
     pub async fn open_before(&self, before: Timestamp, limit: u32) -> Result<Vec<JobRow>, AccessError> {
         let mut rows = Vec::new();
         for shard in 0..SHARDS {
-            rows.extend(self.dao.indexed_before(&shard.to_string(), before.millis(), limit).await?);
+            rows.extend(self.dao.indexed_before(&shard.to_string(), before.millis(), None, limit).await?.items);
         }
         Ok(rows)
     }

@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::tables::{LETTERS, Table};
-use access::{AccessError, Clock, Dao, Expression, Rao, Row, Tables, Timestamp, Transacted, Unique, Unmet, Write};
+use access::{
+    AccessError, Clock, Dao, Expression, Page, Rao, Row, Tables, Timestamp, Transacted, Unique, Unmet, Write,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::MessageId;
@@ -149,10 +151,15 @@ impl Ledger {
         self.letters.get(key, None).await
     }
 
-    /// Letters claimed before `before` and not marked, oldest first, at most `limit`. The index lags behind the table by
-    /// a moment.
-    pub async fn unmarked(&self, before: Timestamp, limit: u32) -> Result<Vec<Outgoing>, AccessError> {
-        self.letters.indexed_before(OPEN, before.millis(), limit).await
+    /// Letters claimed before `before` and not marked, oldest first, at most `limit`, from where `cursor` ends. The index
+    /// lags behind the table by a moment.
+    pub async fn unmarked(
+        &self,
+        before: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Outgoing>, AccessError> {
+        self.letters.indexed_before(OPEN, before.millis(), cursor, limit).await
     }
 
     /// All of these writes or none, however many others are at the same rows.

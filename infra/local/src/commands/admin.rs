@@ -67,7 +67,19 @@ enum Task {
 pub fn run(arguments: &Arguments) -> Result<String, Failure> {
     let (command, made_up) = command(&arguments.command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(ask(DataDir::open(&arguments.data)?, command))?;
+    let ask = |command| runtime.block_on(ask(DataDir::open(&arguments.data)?, command));
+    let mut done = ask(command)?;
+    if let (Task::ReconcileMail { older_than, .. }, Done::Letters { letters, next_cursor }) =
+        (&arguments.command, &mut done)
+    {
+        while let Some(cursor) = next_cursor.take() {
+            let command = Command::ReconcileMail { older_than_seconds: *older_than, cursor: Some(cursor) };
+            if let Done::Letters { letters: more, next_cursor: next } = ask(command)? {
+                letters.extend(more);
+                *next_cursor = next;
+            }
+        }
+    }
     let mut said = shown(&done);
     if let Some(password) = made_up {
         said += &format!("\npassword       {password}   (unless the account was there before)");
@@ -91,7 +103,9 @@ fn command(task: &Task) -> Result<(Command, Option<String>), Failure> {
         Task::RebuildStandings => Command::RebuildStandings,
         Task::ReconcileMail { mark_sent: Some(letter), .. } => Command::MarkSent { letter: letter.clone() },
         Task::ReconcileMail { release: Some(letter), .. } => Command::Release { letter: letter.clone() },
-        Task::ReconcileMail { older_than, .. } => Command::ReconcileMail { older_than_seconds: *older_than },
+        Task::ReconcileMail { older_than, .. } => {
+            Command::ReconcileMail { older_than_seconds: *older_than, cursor: None }
+        }
     };
     Ok((command, None))
 }
@@ -128,8 +142,8 @@ fn shown(done: &Done) -> String {
             said + &format!("\nplaces left    {referrals_remaining}   ({referrals_used} of {total_referrals} used)")
         }
         Done::Queued { job } => format!("queued  {job}   (see /v1/jobs/{job})"),
-        Done::Letters { letters } if letters.is_empty() => "No letter waits to be decided on.".to_owned(),
-        Done::Letters { letters } => {
+        Done::Letters { letters, .. } if letters.is_empty() => "No letter waits to be decided on.".to_owned(),
+        Done::Letters { letters, .. } => {
             let mut said = String::from("   age (s)  letter");
             for letter in letters {
                 // Writing to a text cannot fail.
