@@ -153,7 +153,10 @@ mod tests {
             assert_eq!(planted.transfers, plant(scenario, SEED, STRANGERS_PER_MILLE).transfers);
             assert_ne!(planted.transfers, plant(scenario, SEED + 1, STRANGERS_PER_MILLE).transfers);
             let report = report(&planted, &Parameters::default());
-            assert_eq!((report.supply.negative_count, report.supply.positive), (0, Units::from(scene::SUPPLY.into())));
+            assert_eq!(
+                (report.supply.negative_count, report.supply.positive),
+                (0, Units::from(u128::from(scene::SUPPLY)))
+            );
             let order = |transfer: &Transfer| (transfer.block, transfer.log_index);
             assert!(planted.transfers.windows(2).all(|pair| order(&pair[0]) < order(&pair[1])));
             let mut members: Vec<Address> = planted.parties.concat();
