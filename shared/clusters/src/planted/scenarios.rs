@@ -104,7 +104,7 @@ fn airdrop_farm(scene: &mut Scene, crowd: &[Address]) -> Vec<Address> {
         scene.send(distributor, wallet, claim);
     }
     for pair in wallets.windows(2) {
-        let to = if scene.one_in(5) { pair[1] } else { collector };
+        let to = if scene.one_in(20) { pair[1] } else { collector };
         if scene.one_in(3) {
             scene.send_part(pair[0], to, 40, 80);
         } else {

@@ -215,9 +215,8 @@ impl Scene {
 
     pub(super) fn close(&mut self, exchange: Exchange) {
         let Exchange { hot, cold, deposits } = exchange;
-        let controlled = [vec![hot, cold], deposits].concat();
-        self.party(&controlled);
-        self.custody.extend(controlled);
+        self.custody.extend([hot, cold]);
+        self.custody.extend(deposits);
     }
 
     pub(super) fn finish(mut self) -> Planted {
