@@ -26,7 +26,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     louvain::prepare(root)?;
-    let cases: Vec<Case> = cases(options.seeds, STRANGERS_PER_MILLE);
+    let cases = make(options.seeds, STRANGERS_PER_MILLE);
     let ours = |parameters: Parameters| cases.iter().map(|case| case.measure(&parameters)).collect::<Vec<_>>();
     let lump = Parameters { include_hubs: true, include_zero_value: true, ..Parameters::default() };
     let usual = Parameters::default();
@@ -43,7 +43,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let dusts = dusts
         .map(|dust_parts_per_billion| (dust_parts_per_billion, ours(Parameters { dust_parts_per_billion, ..usual })));
     let strangers = [0, 2, 5, 10, 20, 50].map(|per_mille| {
-        let cases = cases(options.seeds, per_mille);
+        let cases = make(options.seeds, per_mille);
         (per_mille, cases.iter().map(|case| case.measure(&usual)).collect::<Vec<_>>())
     });
     let text = page::page(options.seeds, &methods, &hub_degrees, &dusts, &strangers);
@@ -54,7 +54,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn cases(seeds: u64, strangers_per_mille: u64) -> Vec<Case> {
+fn make(seeds: u64, strangers_per_mille: u64) -> Vec<Case> {
     let each = |scenario| (1..=seeds).map(move |seed| Case::new(scenario, seed, strangers_per_mille));
     Scenario::ALL.into_iter().flat_map(each).collect()
 }
