@@ -1,6 +1,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on its terminal")]
 //! The project's own commands: `cargo xtask help`.
 
+mod accuracy;
 mod bench;
 mod binaries;
 mod checks;
@@ -61,6 +62,8 @@ enum Task {
     NewEndpoint(new_endpoint::Request),
     /// Feed a target of tests/fuzz with inputs that reach ever more of the code
     Fuzz(fuzz::Options),
+    /// Measure the clusters of planted tokens against the truth and against other methods
+    Accuracy(accuracy::Options),
     /// Write docs/openapi.json from the code
     Openapi,
 }
@@ -90,6 +93,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build(options) => binaries::build(&root, &options),
         Task::Bench { which: None } => bench::all(&root),
         Task::Bench { which: Some(Bench::Init(options)) } => bench::init(&root, &options),
+        Task::Accuracy(options) => accuracy::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::NewEndpoint(request) => new_endpoint::write(&root, &request),
         Task::Openapi => inventory::write_document(&root, &inventory::ask(&root)?),

@@ -1,8 +1,10 @@
+mod dust;
 mod graph;
 mod hubs;
 mod partition;
 mod ranking;
 
+use dust::Dust;
 use graph::{Edge, Graph};
 use hubs::Hubs;
 use partition::Party;
@@ -27,10 +29,13 @@ const WORST: usize = 50;
 ///   (`include_zero_value`: or of nothing).
 /// * An address's *degree* is how many distinct others it traded with in the whole token, by the same rule; the zero
 ///   address (mints and burns) and itself do not count.
+/// * What two addresses exchanged in both directions is *dust* if it is less than `dust_parts_per_billion` of the sum of
+///   the positive balances: it joins nothing and counts for no degree. Nothing is dust with hubs or transfers of
+///   nothing included.
 /// * A *hub* has a degree of `hub_degree` or more, or is known as an exchange, pool, bridge, router, burn address or
 ///   contract. It joins nothing, unless hubs are included. The token's own contract is no special case: it is a
 ///   contract if the subject or a label says so.
-/// * A *cluster* is two or more holders connected by links without hubs. With `magic_nodes`, an address outside the
+/// * A *cluster* is two or more holders connected by links without hubs and dust. With `magic_nodes`, an address outside the
 ///   top that is no hub and traded with two or more of them (hubs not counted) connects them too; it is no member.
 ///
 /// Parameters out of range are taken at their word: validate them first.
@@ -38,7 +43,7 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
     let hubs = Hubs { subject, labels, parameters };
     let ranking = Ranking::of(ledger);
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
-    let graph = Graph::of(ledger, top, parameters);
+    let graph = Graph::of(ledger, top, Dust::of(ranking.positive, parameters), parameters);
     let holders: Vec<Ranked> = top.iter().map(|&account| Ranked::of(account, ledger, &graph, &hubs)).collect();
     let magic = if parameters.magic_nodes { magic_nodes(ledger, &graph, &hubs, &holders) } else { Vec::new() };
     let parties = parties(&holders, &graph, &magic);
@@ -131,7 +136,7 @@ fn magic_nodes(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[R
 }
 
 fn joins(edge: &Edge, holders: &[Ranked]) -> bool {
-    holders[edge.from].reason.is_none() && holders[edge.to].reason.is_none()
+    !edge.is_dust && holders[edge.from].reason.is_none() && holders[edge.to].reason.is_none()
 }
 
 fn parties(holders: &[Ranked], graph: &Graph<'_>, magic: &[Magic]) -> Vec<Party> {
@@ -248,7 +253,7 @@ impl Findings<'_> {
             hubs_touched: Vec::new(),
         };
         let mut clusters: Vec<Cluster> = self.parties.iter().enumerate().map(cluster).collect();
-        for edge in &self.graph.edges {
+        for edge in self.graph.edges.iter().filter(|edge| !edge.is_dust) {
             match (self.party_of[edge.from], self.party_of[edge.to]) {
                 // Two holders that are linked and no hubs are in the same party; a hub is in none.
                 (Some(party), Some(_)) => clusters[party].links += 1,
@@ -352,7 +357,8 @@ mod tests {
 
     fn any_parameters() -> impl Strategy<Value = Parameters> {
         let flags = any::<[bool; 4]>();
-        (1..12_u32, 2..8_u32, flags).prop_map(|(top, hub_degree, flags)| {
+        let dust = prop_oneof![Just(0), Just(1), Just(300_000_000)];
+        (1..12_u32, 2..8_u32, flags, dust).prop_map(|(top, hub_degree, flags, dust_parts_per_billion)| {
             let [include_hubs, include_zero_value, magic_nodes, contracts_are_hubs] = flags;
             Parameters {
                 top,
@@ -361,6 +367,7 @@ mod tests {
                 include_zero_value,
                 magic_nodes,
                 contracts_are_hubs,
+                dust_parts_per_billion,
                 ..Parameters::default()
             }
         })
@@ -389,22 +396,49 @@ mod tests {
         report.clusters.iter().map(|cluster| cluster.members.iter().copied().collect()).collect()
     }
 
+    /// By doubling and adding.
+    fn times(amount: Units, factor: u32) -> Units {
+        let mut product = Units::ZERO;
+        for bit in (0..32).rev() {
+            product += product;
+            if factor >> bit & 1 == 1 {
+                product += amount;
+            }
+        }
+        product
+    }
+
     /// The rules as they are written, over maps and sets.
     fn by_definition(transfers: &[Transfer], parameters: &Parameters) -> BTreeSet<BTreeSet<Address>> {
         let (subject, labels) = known();
         let mut balances: BTreeMap<Address, Units> = BTreeMap::new();
-        let mut traded: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+        let mut exchanged: BTreeMap<(Address, Address), Vec<Amount>> = BTreeMap::new();
         for transfer in transfers {
             *balances.entry(transfer.from).or_default() -= transfer.value.into();
             *balances.entry(transfer.to).or_default() += transfer.value.into();
             let counts = parameters.include_zero_value || transfer.value != Amount::ZERO;
             if counts && transfer.from != transfer.to && transfer.from != Address::ZERO && transfer.to != Address::ZERO
             {
-                traded.entry(transfer.from).or_default().insert(transfer.to);
-                traded.entry(transfer.to).or_default().insert(transfer.from);
+                let pair = (transfer.from.min(transfer.to), transfer.from.max(transfer.to));
+                exchanged.entry(pair).or_default().push(transfer.value);
             }
         }
         balances.remove(&Address::ZERO);
+        let supply: Units = balances.values().copied().filter(|balance| balance.is_positive()).sum();
+        // Whether the amounts are at least the share: multiplied out in sums, since units do not multiply.
+        let is_dust = |amounts: &[Amount]| {
+            let nothing_is = parameters.include_hubs || parameters.include_zero_value;
+            let (billion, parts) = (1_000_000_000, parameters.dust_parts_per_billion);
+            let total: Units = amounts.iter().copied().map(Units::from).sum();
+            // Rounded down, the share is what the total has to reach.
+            !nothing_is && times(total + Units::from(1), billion) <= times(supply, parts)
+        };
+        let mut traded: BTreeMap<Address, BTreeSet<Address>> =
+            exchanged.keys().flat_map(|&(a, b)| [(a, BTreeSet::new()), (b, BTreeSet::new())]).collect();
+        for (&(a, b), _) in exchanged.iter().filter(|(_, amounts)| !is_dust(amounts)) {
+            traded.entry(a).or_default().insert(b);
+            traded.entry(b).or_default().insert(a);
+        }
         let mut top: Vec<(Units, Address)> = balances
             .into_iter()
             .map(|(address, balance)| (balance, address))
@@ -506,7 +540,9 @@ mod tests {
             who: prop::sample::Index,
             parts in 1..20_u8,
         ) {
-            let before = anonymous(&transfers, &Parameters::default());
+            // Parts that are dust are not seen to be one's own.
+            let parameters = Parameters { dust_parts_per_billion: 0, ..Parameters::default() };
+            let before = anonymous(&transfers, &parameters);
             prop_assume!(!before.holders.is_empty());
             let holder = &before.holders[who.index(before.holders.len())];
             let balance = holder.amount.to_amount().unwrap_or(Amount::MAX);
@@ -522,7 +558,7 @@ mod tests {
                     value: balance >> (usize::from(part) + 1),
                 });
             }
-            let after = anonymous(&split, &Parameters::default());
+            let after = anonymous(&split, &parameters);
             let (before, after) = (before.metrics.score.unwrap(), after.metrics.score.unwrap());
             prop_assert!(after <= before + 1e-9, "{before} {after}");
         }
@@ -603,7 +639,7 @@ mod tests {
         assert_eq!(
             keys(&json),
             set(
-                "token asOf parameters supply holders links clusters excluded magicNodes metrics health digest computedAt durationMs"
+                "token asOf parameters supply holders links clusters excluded magicNodes commonFunders acquisitions metrics health digest computedAt durationMs"
             )
         );
         assert_eq!(keys(&json["token"]), set("chain address name symbol decimals totalSupply type"));

@@ -408,14 +408,21 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn exchanged(&self, flow: u32) -> Exchanged {
-        let Flow { total: [low, high], first } = self.flows[flow as usize];
-        let repeat = self.flow_keys[flow as usize].repeat;
+    /// What the flow moved.
+    pub(crate) fn total(&self, flow: u32) -> Units {
+        let [low, high] = self.flows[flow as usize].total;
         let mut total = Units::from_limbs([low, high, 0, 0, 0]);
         if let Some(excess) = self.excess.get(&flow) {
             let [a, b, c, _, _] = excess.limbs();
             total += Units::from_limbs([0, 0, a, b, c]);
         }
+        total
+    }
+
+    pub(crate) fn exchanged(&self, flow: u32) -> Exchanged {
+        let first = self.flows[flow as usize].first;
+        let repeat = self.flow_keys[flow as usize].repeat;
+        let total = self.total(flow);
         let once = Repeat { transfers: 1, last: first };
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
         Exchanged { transfers, total, first, last }

@@ -3,13 +3,15 @@
 //! [`Ledger`] adds up transfers, [`analyse`] makes a [`Report`] of it.
 
 mod address;
+pub mod agreement;
 mod analysis;
 mod components;
 mod concentration;
 mod label;
 mod ledger;
 mod parameters;
-
+pub mod planted;
+mod random;
 mod render;
 mod report;
 pub mod sample;

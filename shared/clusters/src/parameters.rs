@@ -13,6 +13,10 @@ pub struct Parameters {
     /// Counts transfers of nothing as trade: as links, for degrees and for magic nodes. Anyone can send them in
     /// anyone's name ("address poisoning").
     pub include_zero_value: bool,
+    /// What two addresses exchanged in both directions together joins nothing and counts for no degree below this many
+    /// billionths of what all holders have ("dusting"): 0 to 1 000 000 000. Without effect where `include_hubs` or
+    /// `include_zero_value` let everything count.
+    pub dust_parts_per_billion: u32,
     /// Lets an outsider that traded with two or more of the top holders join them.
     pub magic_nodes: bool,
     /// Takes a known contract for a hub.
@@ -34,6 +38,7 @@ impl Default for Parameters {
             hub_degree: 200,
             include_hubs: false,
             include_zero_value: false,
+            dust_parts_per_billion: 1,
             magic_nodes: false,
             contracts_are_hubs: true,
             common_funder: false,
@@ -50,6 +55,8 @@ pub enum ParameterError {
     Top(u32),
     #[error("hubDegree is {0}, expected at least 2")]
     HubDegree(u32),
+    #[error("dustPartsPerBillion is {0}, expected at most 1000000000")]
+    Dust(u32),
 }
 
 impl Parameters {
@@ -61,6 +68,9 @@ impl Parameters {
         }
         if self.hub_degree < 2 {
             return Err(ParameterError::HubDegree(self.hub_degree));
+        }
+        if self.dust_parts_per_billion > 1_000_000_000 {
+            return Err(ParameterError::Dust(self.dust_parts_per_billion));
         }
         Ok(())
     }
@@ -85,6 +95,10 @@ mod tests {
         assert_eq!(
             refused(Parameters { hub_degree: 1, ..Parameters::default() }),
             "hubDegree is 1, expected at least 2"
+        );
+        assert_eq!(
+            refused(Parameters { dust_parts_per_billion: 1_000_000_001, ..Parameters::default() }),
+            "dustPartsPerBillion is 1000000001, expected at most 1000000000"
         );
     }
 }

@@ -128,7 +128,7 @@ pub struct Link {
     pub last_timestamp: Option<u64>,
     pub first_tx: TxHash,
     pub last_tx: TxHash,
-    /// Whether it makes its ends one party; not when one of them is a hub.
+    /// Whether it makes its ends one party; not when one of them is a hub, or when it and its reverse are dust.
     pub joins: bool,
 }
 

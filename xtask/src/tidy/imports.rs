@@ -53,7 +53,7 @@ const ROOMS: &[Room] = &[
     Room { folder: "infra/local", ours: &["*"], never: &[] },
     Room { folder: "tests", ours: &["*"], never: &[] },
     Room { folder: "tests/fuzz", ours: &["*"], never: &[] },
-    Room { folder: "xtask", ours: &["access", "lambdas"], never: &["redis", AWS, AWS_CONFIG, LAMBDA] },
+    Room { folder: "xtask", ours: &["access", "clusters", "lambdas"], never: &["redis", AWS, AWS_CONFIG, LAMBDA] },
 ];
 
 /// Outside crates with one home, because it hides them from everyone else.

@@ -1,3 +1,4 @@
+use super::dust::Dust;
 use crate::Parameters;
 use crate::ledger::{Exchanged, Ledger};
 
@@ -9,7 +10,7 @@ pub(super) struct Graph<'a> {
     trades: Trades<'a>,
     /// By account: its rank from 0 among the top holders, or `OUTSIDE`.
     pub(super) ranks: Vec<u32>,
-    /// By account: how many distinct others it traded with.
+    /// By account: how many distinct others it traded with, dust not counted.
     pub(super) degrees: Vec<u32>,
     pub(super) edges: Vec<Edge>,
 }
@@ -19,17 +20,20 @@ pub(super) struct Edge {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) exchanged: Exchanged,
+    /// The two exchanged next to nothing, in both directions together.
+    pub(super) is_dust: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Trades<'a> {
     ledger: &'a Ledger,
     include_zero_value: bool,
+    dust: Dust,
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn of(ledger: &'a Ledger, top: &[u32], parameters: &Parameters) -> Self {
-        let trades = Trades { ledger, include_zero_value: parameters.include_zero_value };
+    pub(super) fn of(ledger: &'a Ledger, top: &[u32], dust: Dust, parameters: &Parameters) -> Self {
+        let trades = Trades { ledger, include_zero_value: parameters.include_zero_value, dust };
         let mut ranks = vec![OUTSIDE; ledger.accounts.len()];
         for (rank, &account) in (0..).zip(top) {
             ranks[account as usize] = rank;
@@ -37,23 +41,30 @@ impl<'a> Graph<'a> {
         let mut degrees = vec![0; ledger.accounts.len()];
         let mut edges = Vec::new();
         for (a, b, first) in trades.pairs() {
-            degrees[a as usize] += 1;
-            degrees[b as usize] += 1;
+            let is_dust = dust.is_pair(ledger, first);
+            if !is_dust {
+                degrees[a as usize] += 1;
+                degrees[b as usize] += 1;
+            }
             if ranks[a as usize] != OUTSIDE && ranks[b as usize] != OUTSIDE {
-                trades.push_edges(first, &ranks, &mut edges);
+                trades.push_edges(first, is_dust, &ranks, &mut edges);
             }
         }
         Self { trades, ranks, degrees, edges }
     }
 
-    /// The accounts outside the top that traded with a top holder, each with that holder's rank, once for a pair.
+    /// The accounts outside the top that traded more than dust with a top holder, each with that holder's rank, once
+    /// for a pair.
     pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.trades.pairs().filter_map(|(a, b, _)| match (self.ranks[a as usize], self.ranks[b as usize]) {
-            (OUTSIDE, OUTSIDE) => None,
-            (OUTSIDE, rank) => Some((a, rank as usize)),
-            (rank, OUTSIDE) => Some((b, rank as usize)),
-            _ => None,
-        })
+        let Trades { ledger, dust, .. } = self.trades;
+        let pairs =
+            self.trades.pairs().filter_map(|(a, b, first)| match (self.ranks[a as usize], self.ranks[b as usize]) {
+                (OUTSIDE, OUTSIDE) => None,
+                (OUTSIDE, rank) => Some((a, rank as usize, first)),
+                (rank, OUTSIDE) => Some((b, rank as usize, first)),
+                _ => None,
+            });
+        pairs.filter(move |&(_, _, first)| !dust.is_pair(ledger, first)).map(|(outsider, rank, _)| (outsider, rank))
     }
 }
 
@@ -70,7 +81,7 @@ impl<'a> Trades<'a> {
     }
 
     /// One edge for each direction in which something was sent.
-    fn push_edges(self, first: u32, ranks: &[u32], edges: &mut Vec<Edge>) {
+    fn push_edges(self, first: u32, is_dust: bool, ranks: &[u32], edges: &mut Vec<Edge>) {
         let start = edges.len();
         for (key, flow) in self.ledger.flows_of_pair(first) {
             if key.is_nothing() && !self.include_zero_value {
@@ -80,7 +91,7 @@ impl<'a> Trades<'a> {
             let exchanged = self.ledger.exchanged(flow);
             match edges[start..].iter_mut().find(|edge| edge.from == from) {
                 Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
-                None => edges.push(Edge { from, to, exchanged }),
+                None => edges.push(Edge { from, to, exchanged, is_dust }),
             }
         }
     }
