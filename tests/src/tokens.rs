@@ -12,7 +12,7 @@ async fn reported() -> (World, Person, Value) {
     let world = World::new().await;
     let ann = world.ann();
     ann.get(&world.path("/clusters")).await.assert(202);
-    world.work_all().await;
+    world.work().await;
     let report = ann.get(&world.path("/clusters")).await.assert(200).json();
     assert!(!report["clusters"].as_array().unwrap().is_empty());
     (world, ann, report)
@@ -56,16 +56,16 @@ async fn evidence_waits_for_the_report_and_grows_old_with_it() {
     let nobody = world.path(&format!("/clusters/{}", "0".repeat(64)));
     let waiting = ann.get(&nobody).await.assert(202).json();
     assert_eq!(ann.get(&world.path("/clusters")).await.assert(202).json()["job"]["job"], waiting["job"]["job"]);
-    world.work_all().await;
+    world.work().await;
     ann.get(&nobody).await.assert_problem(404, "unknown_cluster");
     let report = ann.get(&world.path("/clusters")).await.json();
-    world.work_all().await;
+    world.work().await;
     let path = world.path(&format!("/clusters/{}", report["clusters"][0]["id"].as_str().unwrap()));
     world.clock.advance(STALENESS + Duration::from_secs(1));
     let answer = ann.get(&path).await;
     assert_eq!((answer.assert(200).header("x-cache"), answer.header("age")), ("stale", "601"));
     assert!(!answer.header("x-refresh-job").is_empty());
-    world.work_all().await;
+    world.work().await;
 }
 
 #[tokio::test]
