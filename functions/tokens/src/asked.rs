@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::ReportParameters;
 
 /// Parameters of one endpoint beside those of the report it reads.
-pub(crate) trait Own: DeserializeOwned {
+pub(crate) trait Own: DeserializeOwned + Send {
     /// Their names in a query. `#[serde(flatten)]` would do without, but then a refusal could not name its parameter.
     const NAMES: &'static [&'static str];
 }

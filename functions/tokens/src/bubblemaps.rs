@@ -1,9 +1,9 @@
 //! A report in the field names of Bubblemaps' Data API 0.3.1 (`GET /v0/tokens/map/{chain}/{token}`), for clients that
 //! read those. Where the meaning differs is in `docs/bubblemaps.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use clusters::{Address, Holder, Kind, Link, MagicNode, Reason, Report};
+use clusters::{Address, Holder, Kind, Link, MagicNode, Report};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -132,7 +132,7 @@ impl From<&Report> for Map {
             *outward.entry(link.from).or_default() += 1;
             *inward.entry(link.to).or_default() += 1;
         }
-        let hubs: BTreeMap<Address, Reason> = report.excluded.iter().map(|hub| (hub.address, hub.reason)).collect();
+        let hubs: BTreeSet<Address> = report.excluded.iter().map(|hub| hub.address).collect();
         let top_holder = |holder: &Holder| {
             let count = |relations: &BTreeMap<_, _>| Some(relations.get(&holder.address).copied().unwrap_or(0));
             Node {
@@ -150,7 +150,7 @@ impl From<&Report> for Map {
                     outward_relations: count(&outward),
                     first_activity_date: None,
                 },
-                is_shown_on_map: !hubs.contains_key(&holder.address),
+                is_shown_on_map: !hubs.contains(&holder.address),
             }
         };
         Self {
@@ -264,8 +264,6 @@ fn date(millis: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use clusters::{Labels, Ledger, Parameters, Subject, analyse, sample};
     use serde_json::{Value, json, to_value};
 
@@ -339,7 +337,7 @@ mod tests {
         assert!(ends.into_iter().all(|end| !hubs.contains(&end.as_str().unwrap().parse().unwrap())));
         let counts =
             map["clusters"].as_array().unwrap().iter().map(|cluster| cluster["holder_count"].as_u64().unwrap());
-        assert_eq!(counts.sum::<u64>() as usize, report.clusters.iter().map(|one| one.members.len()).sum::<usize>());
+        assert_eq!(counts.sum::<u64>(), report.clusters.iter().map(|one| one.members.len() as u64).sum::<u64>());
         let bundles = map["metrics"]["supply_stats"]["bundles"].as_f64().unwrap();
         assert!(bundles > 0.0 && bundles < 1.0, "{bundles}");
     }

@@ -38,7 +38,7 @@ pub(crate) async fn answer<T: Serialize>(
     app: &App,
     token: &Token,
     parameters: ReportParameters,
-    read: impl FnOnce(&Report) -> Result<T, ApiError>,
+    read: impl FnOnce(&Report) -> Result<T, ApiError> + Send,
 ) -> Result<Response, ApiError> {
     token.on(app)?;
     let (hit, stale) = match find(app, token, parameters).await? {

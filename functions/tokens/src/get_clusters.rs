@@ -82,7 +82,7 @@ fn body(report: &Arc<Stamped<ClusterReport>>, format: Format) -> Result<Response
     match format {
         Format::Json => Ok(as_it_is(report)),
         Format::Bubblemaps => {
-            let report = serde_json::from_str(report.value.0.get())
+            let report: clusters::Report = serde_json::from_str(report.value.0.get())
                 .map_err(|error| ApiError::new(Kind::Internal, "malformed_report", "").caused_by(error))?;
             Ok(Json(Map::from(&report)).into_response())
         }
