@@ -247,9 +247,23 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
     jobs.tell(&ann, Method::GET, &job, None, "done").await.assert(200);
     jobs.get(&ann, &format!("/v1/jobs/{}", "0".repeat(26))).await.assert(404);
     tokens.get(&ann, &world.path("/clusters?top=5")).await.assert(200);
+    let (nobodys, pair) = (format!("/clusters/{}", "0".repeat(64)), format!("from={}&to={}", world.token, world.token));
     tokens.get(&ann, &world.path("/holders?limit=2")).await.assert(202);
+    tokens.get(&ann, &world.path(&nobodys)).await.assert(202);
+    let (some, other) = ("1".repeat(40), "2".repeat(40));
+    let strangers = format!("{nobodys}/explain?from=0x{some}&to=0x{other}");
+    tokens.get(&ann, &world.path(&strangers)).await.assert(202);
     world.work().await;
     tokens.get(&ann, &world.path("/holders?limit=2")).await.assert(200);
+    tokens.get(&ann, &world.path(&nobodys)).await.assert(404);
+    tokens.get(&ann, &world.path(&strangers)).await.assert(404);
+    tokens.get(&ann, &world.path(&format!("{nobodys}/explain?{pair}"))).await.assert(400);
+    let report = ann.get(&world.path("/clusters")).await.json();
+    let cluster = &report["clusters"][0];
+    let path = world.path(&format!("/clusters/{}", cluster["id"].as_str().unwrap()));
+    tokens.get(&ann, &path).await.assert(200);
+    let member = |index: usize| cluster["members"][index].as_str().unwrap();
+    tokens.get(&ann, &format!("{path}/explain?from={}&to={}", member(0), member(1))).await.assert(200);
 
     // Somebody else in another process has just asked, and the node takes its time.
     world.source.now(Behaviour::Silent);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use access::{Lookup, Stamped};
-use api::{ApiError, Caller, Endpoint, Path, Query, Queued, found};
+use access::{Kind, Lookup, Stamped};
+use api::{ApiError, Caller, Endpoint, Json, Path, Queued, found};
 use app::App;
 use axum::body::Body;
 use axum::extract::State;
@@ -11,8 +11,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use crate::asked::{Asked, Own};
+use crate::bubblemaps::Map;
 use crate::daily_point;
 use crate::report::{find, queued};
 use crate::token::Token;
@@ -22,11 +26,33 @@ pub fn route() -> Endpoint<App> {
     Endpoint::new("tokens-get-clusters", routes!(get_clusters))
 }
 
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Answered {
+    /// `bubblemaps`: in the field names of Bubblemaps' Data API 0.3.1.
+    #[serde(default)]
+    #[param(inline, required = false, default = "json")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    #[default]
+    Json,
+    Bubblemaps,
+}
+
+impl Own for Answered {
+    const NAMES: &'static [&'static str] = &["format"];
+}
+
 /// Who really holds a token: its largest holders, the links between them, the clusters these make, and how
 /// concentrated it is by holder and by cluster. 202 while the report is being made; afterwards the newest one at once,
 /// also when it is old and a new one is on its way.
 #[utoipa::path(get, path = "/v1/tokens/{chain}/{address}/clusters", tag = "tokens",
-    params(Token, ReportParameters), security(("bearer" = [])),
+    params(Token, Answered, ReportParameters), security(("bearer" = [])),
     responses(
         (status = 200, body = serde_json::Value, description = "The report.", headers(
             ("age" = u64, description = "Seconds since it was made."),
@@ -40,20 +66,31 @@ async fn get_clusters(
     caller: Caller,
     State(app): State<App>,
     Path(token): Path<Token>,
-    Query(parameters): Query<ReportParameters>,
+    Asked { own: Answered { format }, parameters }: Asked<Answered>,
 ) -> Result<Response, ApiError> {
     token.on(&app)?;
     let found_or_queued = find(&app, &token, parameters).await?;
     daily_point::earn(&app, caller.sub.as_str()).await;
     Ok(match found_or_queued {
-        Lookup::Fresh(hit) => found(&hit, None, body(&hit.stamped)),
-        Lookup::Stale(hit, job) => found(&hit, Some(job.as_ref()), body(&hit.stamped)),
+        Lookup::Fresh(hit) => found(&hit, None, body(&hit.stamped, format)?),
+        Lookup::Stale(hit, job) => found(&hit, Some(job.as_ref()), body(&hit.stamped, format)?),
         Lookup::Queued(job) => queued(&token, job).into_response(),
     })
 }
 
-/// The report's bytes as they are, without a copy.
-fn body(report: &Arc<Stamped<ClusterReport>>) -> Response {
+fn body(report: &Arc<Stamped<ClusterReport>>, format: Format) -> Result<Response, ApiError> {
+    match format {
+        Format::Json => Ok(as_it_is(report)),
+        Format::Bubblemaps => {
+            let report: clusters::Report = serde_json::from_str(report.value.0.get())
+                .map_err(|error| ApiError::new(Kind::Internal, "malformed_report", "").caused_by(error))?;
+            Ok(Json(Map::from(&report)).into_response())
+        }
+    }
+}
+
+/// The report's bytes, without a copy.
+fn as_it_is(report: &Arc<Stamped<ClusterReport>>) -> Response {
     struct Shared(Arc<Stamped<ClusterReport>>);
 
     impl AsRef<[u8]> for Shared {

@@ -1,12 +1,18 @@
 //! Token analytics: what a token is and who really holds it.
 
+pub mod explain_cluster;
 pub mod get_chains;
+pub mod get_cluster;
 pub mod get_clusters;
 pub mod get_holders;
 pub mod get_metadata;
 pub mod refresh_clusters;
 
+mod asked;
+mod bubblemaps;
+mod cluster;
 mod daily_point;
+mod evidence;
 mod history;
 mod metadata;
 mod report;
@@ -24,7 +30,14 @@ use worker::{Departure, Worker};
 pub const EXAMPLES: &str = include_str!("../examples.json");
 
 pub fn routes() -> Vec<Endpoint<App>> {
-    vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
+    vec![
+        explain_cluster::route(),
+        get_chains::route(),
+        get_cluster::route(),
+        get_clusters::route(),
+        get_holders::route(),
+        get_metadata::route(),
+    ]
 }
 
 pub fn workers() -> Vec<Worker<App>> {

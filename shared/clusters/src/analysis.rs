@@ -334,13 +334,13 @@ fn ordinal(rank: usize) -> u32 {
 }
 
 /// Turns base units into whole tokens, where the decimals are known.
-struct Display {
-    decimals: Option<u8>,
+pub(crate) struct Display {
+    pub(crate) decimals: Option<u8>,
 }
 
 impl Display {
     /// The nearest `f64`: dividing one by a power of ten would round twice, parsing rounds once.
-    fn number(&self, amount: Units) -> Option<f64> {
+    pub(crate) fn number(&self, amount: Units) -> Option<f64> {
         format!("{amount}e-{}", self.decimals?).parse().ok()
     }
 }

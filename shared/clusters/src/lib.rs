@@ -7,6 +7,8 @@ pub mod agreement;
 mod analysis;
 mod components;
 mod concentration;
+mod difference;
+mod evidence;
 mod label;
 mod ledger;
 mod parameters;
@@ -22,6 +24,8 @@ mod units;
 
 pub use address::{Address, ParseError, TxHash};
 pub use analysis::analyse;
+pub use difference::{Change, ClusterChange, Difference, Held, MetricsChange, Move, SupplyChange, Turn, difference};
+pub use evidence::{Evidence, Flow, Member, Moment, Path, PathError, Step, Tie, TieCounts, TieKind};
 pub use label::{Kind, Label, LabelError, Labels};
 pub use ledger::{Ledger, LedgerError};
 pub use parameters::{ParameterError, Parameters};

@@ -328,7 +328,9 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text.parse().map_err(|error: ParseError| {
+            serde::de::Error::invalid_value(serde::de::Unexpected::Str(&error.got), &error.expected)
+        })
     }
 }
 
