@@ -145,6 +145,19 @@ impl FileSource {
         Ok((overview, rows))
     }
 
+    /// The tokens of all sidecars. The files themselves are not read for it.
+    async fn sidecars(&self) -> Result<Vec<SidecarToken>, SourceError> {
+        let paths = self.paths.clone();
+        blocking(move || {
+            let mut tokens = Vec::new();
+            for stamp in stamps(&paths)? {
+                tokens.append(&mut sidecar(&stamp)?);
+            }
+            Ok(tokens)
+        })
+        .await
+    }
+
     /// Forgets everything if the files have changed.
     async fn refresh(&self, cache: &mut Cache) -> Result<Vec<Stamp>, SourceError> {
         let paths = self.paths.clone();
@@ -194,21 +207,14 @@ impl TransferSource for FileSource {
     }
 
     async fn contracts(&self, addresses: &[Address]) -> Result<Vec<Address>, SourceError> {
-        let overview = self.overview().await?;
-        Ok(addresses.iter().copied().filter(|address| overview.contracts.contains(address)).collect())
+        let tokens = self.sidecars().await?;
+        let contracts: HashSet<Address> = tokens.into_iter().flat_map(|token| token.contracts).collect();
+        Ok(addresses.iter().copied().filter(|address| contracts.contains(address)).collect())
     }
 
-    /// From the sidecars alone: the files themselves are not read for it.
     async fn fundings(&self, asked: &[(Address, u64)], window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
-        let paths = self.paths.clone();
-        let mut fundings = blocking(move || {
-            let mut fundings = Vec::new();
-            for stamp in stamps(&paths)? {
-                fundings.extend(sidecar(&stamp)?.into_iter().flat_map(|token| token.fundings));
-            }
-            Ok(fundings)
-        })
-        .await?;
+        let tokens = self.sidecars().await?;
+        let mut fundings: Vec<SidecarFunding> = tokens.into_iter().flat_map(|token| token.fundings).collect();
         fundings.sort_by_key(|funding| (funding.to, funding.block, funding.amount));
         let nearest = |&(address, block): &(Address, u64)| {
             let until = fundings.partition_point(|funding| (funding.to, funding.block) <= (address, block));

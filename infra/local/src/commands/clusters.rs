@@ -165,10 +165,12 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         before += size;
     }
     bar.finish_and_clear();
+    // What stands beside the files.
+    let source = FileSource::open_all(arguments.files.clone(), arguments.skip_bad_rows)?;
+    let holders = ledger.top_holders(arguments.top as usize);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let contracts = BTreeSet::from_iter(runtime.block_on(source.contracts(&holders))?);
     let fundings = if arguments.common_funder {
-        let source = FileSource::open_all(arguments.files.clone(), arguments.skip_bad_rows)?;
-        let holders = ledger.top_holders(arguments.top as usize);
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(fundings(&source, &ledger, &holders, arguments))?
     } else {
         BTreeMap::new()
@@ -177,6 +179,7 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         chain: arguments.chain.clone().unwrap_or_else(|| "file".to_owned()),
         address: token.unwrap_or_default(),
         decimals: arguments.decimals,
+        contracts,
         bad_rows,
         fundings,
         ..Subject::default()

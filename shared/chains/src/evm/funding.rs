@@ -1,7 +1,7 @@
 //! Who paid for an address's first steps. JSON-RPC has no index of the chain's own coin, so balances are searched for a
 //! block in which the address got some, and that block for the transfer.
 
-use clusters::{Address, Amount, Funded, TxHash};
+use clusters::{Address, Amount, Funded, TxHash, Units};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -146,8 +146,8 @@ impl EvmSource {
             let (Ok(tx), Ok(funder), Some(amount)) = (tx, funder, quantity(transaction.value)) else {
                 return Err(self.rpc.error(nonsense("a transaction that cannot be read")));
             };
-            let amount = amount.into();
-            if amount > largest.map_or(Amount::ZERO.into(), |largest| largest.amount) && funder != address {
+            let amount = Units::from(amount);
+            if amount > largest.map_or(Units::ZERO, |largest| largest.amount) && funder != address {
                 largest = Some(Funded { funder, block, tx, amount });
             }
         }
