@@ -810,7 +810,8 @@ async fn what_passes_is_waited_for_while_fundings_are_sought() {
         node.node.faults.lock().unwrap().push_back(fault);
         assert_eq!(source.fundings(&[(wallet(1), 900)], 500).await.unwrap(), [funded(9, 700, 0, 60)], "{fault:?}");
     }
-    *node.node.faults.lock().unwrap() = std::iter::repeat_n(Fault::Status(500), 6).collect();
+    // Batches and then single calls, each as often as it is tried.
+    *node.node.faults.lock().unwrap() = std::iter::repeat_n(Fault::Status(500), 50).collect();
     assert!(source.fundings(&[(wallet(1), 900)], 500).await.unwrap_err().is_retryable());
 }
 
