@@ -1,6 +1,6 @@
 //! RAO → DAO → DQO, promise by promise, over the cluster reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ async fn the_report_is_what_the_engine_says_of_all_transfers() {
         kind: TokenKind::Erc20,
         contracts: BTreeSet::new(),
         bad_rows: 0,
+        fundings: BTreeMap::new(),
     };
     let parameters = Parameters { top: 50, hub_degree: 20, ..Parameters::default() };
     let mut expected = serde_json::to_value(analyse(&ledger, &subject, &Labels::builtin(CHAIN), &parameters)).unwrap();

@@ -1,7 +1,7 @@
 //! Worker: reads what is new of a token's transfers, keeps it, and makes the cluster report. Killed anywhere it is taken
 //! up where it was; delivered twice it publishes once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ async fn refresh(app: App, message: RefreshClusters, run: Run<App>) -> Result<Ou
         },
         contracts: BTreeSet::from_iter(contracts),
         bad_rows,
+        fundings: BTreeMap::new(),
     };
     let labels = Labels::builtin(&token.chain);
     let mut report = blocking(move || analyse(&ledger, &subject, &labels, &parameters)).await?;

@@ -67,4 +67,14 @@ pub(crate) async fn check(source: &dyn TransferSource, token: Address, stranger:
     assert!(matches!(source.first_block(stranger).await, Err(SourceError::NotAToken { .. })));
     assert!(source.contracts(&[]).await.unwrap().is_empty());
     assert!(!source.contracts(&[stranger]).await.unwrap().contains(&stranger));
+
+    assert!(source.fundings(&[], 10).await.unwrap().is_empty());
+    let asked: Vec<_> = expected.iter().take(5).map(|transfer| (transfer.to, transfer.block)).collect();
+    for window in [1, 100] {
+        let fundings = source.fundings(&asked, window).await.unwrap();
+        assert_eq!(fundings.len(), asked.len());
+        for (&(_, block), funded) in asked.iter().zip(fundings) {
+            assert!(funded.is_none_or(|funded| (block.saturating_sub(window.into())..=block).contains(&funded.block)));
+        }
+    }
 }

@@ -1,4 +1,5 @@
 mod contract;
+mod funding;
 mod log;
 mod refusal;
 mod rpc;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clusters::{Address, Amount};
+use clusters::{Address, Amount, Funded, Transfer};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use serde::Deserialize;
@@ -519,6 +520,25 @@ impl TransferSource for EvmSource {
         }
         Ok(contracts)
     }
+
+    /// Needs a node that keeps old state; of an address whose state it forgot nothing is known. A balance that only fell
+    /// in the window shows no funding, and of several fundings one of the later is found, not surely the last. What a
+    /// contract paid is not found.
+    async fn fundings(&self, asked: &[(Address, u64)], window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
+        self.find_fundings(asked, window).await
+    }
+}
+
+/// Reads the result of one `eth_getLogs` for a token's transfers in these blocks, first and last: the transfers in the
+/// order of the chain, and how many events look like transfers and are none.
+///
+/// # Errors
+/// [`SourceError::Unavailable`] for an answer that cannot be right, [`SourceError::Unsupported`] for an ERC-721 token.
+pub fn read_logs(result: &[u8], token: Address, blocks: (u64, u64)) -> Result<(Vec<Transfer>, u64), SourceError> {
+    let read = serde_json::from_slice::<&RawValue>(result).map_err(nonsense);
+    let logs = read.and_then(|result| log::decode(result, token, blocks.0, blocks.1));
+    let logs = logs.map_err(|failure| failure.of("answer"))?;
+    Ok((logs.transfers, logs.bad_rows.len() as u64))
 }
 
 fn code_call(address: Address, block: &str) -> Call {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use clusters::{Address, Amount, Transfer};
+use clusters::{Address, Amount, Funded, Transfer, TxHash, Units};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -20,6 +20,9 @@ use crate::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadat
 /// A sidecar `<file>.tokens.json` may say what the rows do not:
 /// `[{"address":"0x…","name":"…","symbol":"…","decimals":18,"contracts":["0x…"]}]`, all but the address optional. A file
 /// without a token column needs one with exactly one token; so do display numbers, for the decimals.
+///
+/// A token of the sidecar may also have `"fundings":[{"to":"0x…","from":"0x…","block":1,"tx":"0x…","amount":"1"}]`: what
+/// its holders were sent of the chain's own coin, in wei.
 ///
 /// Files are read when first asked for and again when they have changed. The rows of the tokens last asked for are kept
 /// in memory, up to about two million together, but always those of the last one.
@@ -76,6 +79,17 @@ struct SidecarToken {
     decimals: Option<u8>,
     #[serde(default)]
     contracts: Vec<Address>,
+    #[serde(default)]
+    fundings: Vec<SidecarFunding>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct SidecarFunding {
+    to: Address,
+    from: Address,
+    block: u64,
+    tx: TxHash,
+    amount: Units,
 }
 
 impl FileSource {
@@ -131,6 +145,19 @@ impl FileSource {
         Ok((overview, rows))
     }
 
+    /// The tokens of all sidecars. The files themselves are not read for it.
+    async fn sidecars(&self) -> Result<Vec<SidecarToken>, SourceError> {
+        let paths = self.paths.clone();
+        blocking(move || {
+            let mut tokens = Vec::new();
+            for stamp in stamps(&paths)? {
+                tokens.append(&mut sidecar(&stamp)?);
+            }
+            Ok(tokens)
+        })
+        .await
+    }
+
     /// Forgets everything if the files have changed.
     async fn refresh(&self, cache: &mut Cache) -> Result<Vec<Stamp>, SourceError> {
         let paths = self.paths.clone();
@@ -180,8 +207,22 @@ impl TransferSource for FileSource {
     }
 
     async fn contracts(&self, addresses: &[Address]) -> Result<Vec<Address>, SourceError> {
-        let overview = self.overview().await?;
-        Ok(addresses.iter().copied().filter(|address| overview.contracts.contains(address)).collect())
+        let tokens = self.sidecars().await?;
+        let contracts: HashSet<Address> = tokens.into_iter().flat_map(|token| token.contracts).collect();
+        Ok(addresses.iter().copied().filter(|address| contracts.contains(address)).collect())
+    }
+
+    async fn fundings(&self, asked: &[(Address, u64)], window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
+        let tokens = self.sidecars().await?;
+        let mut fundings: Vec<SidecarFunding> = tokens.into_iter().flat_map(|token| token.fundings).collect();
+        fundings.sort_by_key(|funding| (funding.to, funding.block, funding.amount));
+        let nearest = |&(address, block): &(Address, u64)| {
+            let until = fundings.partition_point(|funding| (funding.to, funding.block) <= (address, block));
+            let funding = fundings[..until].last().filter(|funding| funding.to == address)?;
+            let SidecarFunding { from: funder, block: at, tx, amount, .. } = *funding;
+            (at >= block.saturating_sub(window.into())).then_some(Funded { funder, block: at, tx, amount })
+        };
+        Ok(asked.iter().map(nearest).collect())
     }
 }
 
@@ -470,6 +511,29 @@ mod tests {
         for (token, row) in rows.iter().chain(rows.iter().rev()) {
             assert_eq!(read_all(&source, *token, 0, BUDGET).await.unwrap(), [*row]);
         }
+    }
+
+    #[tokio::test]
+    async fn fundings_are_taken_from_the_sidecar() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        // A file that is no table: fundings do not read it.
+        fs::write(&path, "x").unwrap();
+        let funding = |to: u8, from: u8, block: u64| {
+            let (to, from, tx) = (address(to), address(from), TxHash([from; 32]));
+            format!(
+                r#"{{"to":"{to}","from":"{from}","block":{block},"tx":"{tx}","amount":"{block}000000000000000000"}}"#
+            )
+        };
+        let fundings = [funding(1, 8, 10), funding(1, 9, 20), funding(1, 7, 31), funding(2, 9, 29)].join(",");
+        fs::write(sidecar_path(&path), format!(r#"[{{"address":"{TOKEN}","fundings":[{fundings}]}}]"#)).unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let asked = [1, 2, 3].map(|byte| (address(byte), 30));
+        let found = source.fundings(&asked, 10).await.unwrap();
+        let blocks: Vec<_> = found.iter().map(|funded| funded.map(|funded| (funded.funder, funded.block))).collect();
+        assert_eq!(blocks, [Some((address(9), 20)), Some((address(9), 29)), None]);
+        let found = source.fundings(&asked, 9).await.unwrap();
+        assert_eq!((found[0], found[1].unwrap().amount.to_string()), (None, "29000000000000000000".to_owned()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod segment;
 mod source;
 
 pub use chain::{Chain, ChainSpecError, Chains};
-pub use evm::{EvmOptions, EvmSource};
+pub use evm::{EvmOptions, EvmSource, read_logs};
 pub use file::FileSource;
 pub use rows::{CsvOptions, CsvSummary, read_csv};
 pub use sample::{SampleSource, sample_token};

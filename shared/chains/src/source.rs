@@ -3,7 +3,7 @@ use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clusters::{Address, Amount, Transfer};
+use clusters::{Address, Amount, Funded, Transfer};
 use serde::{Deserialize, Serialize};
 
 /// A block of a chain; `timestamp` in seconds since 1970 where the source knows it.
@@ -77,6 +77,13 @@ pub trait TransferSource: Send + Sync {
 
     /// Those of `addresses` that are contracts, in the order given.
     async fn contracts(&self, addresses: &[Address]) -> Result<Vec<Address>, SourceError>;
+
+    /// For each address with the block of its first steps ([`clusters::Ledger::first_blocks`]): a transfer of the chain's
+    /// own coin to it in that block or at most `window` blocks before, the nearest as far as the source can tell. `None`
+    /// where there is none, or the source does not know; by default it knows of none.
+    async fn fundings(&self, asked: &[(Address, u64)], _window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
+        Ok(vec![None; asked.len()])
+    }
 }
 
 /// A place in a file that is not what it must be.

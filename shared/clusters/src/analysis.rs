@@ -1,12 +1,16 @@
 mod dust;
 mod graph;
 mod hubs;
+mod joints;
 mod partition;
 mod ranking;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use dust::Dust;
 use graph::{Edge, Graph};
 use hubs::Hubs;
+use joints::{Funder, Group, Joints, Magic};
 use partition::Party;
 use ranking::Ranking;
 
@@ -14,10 +18,10 @@ use crate::components::Components;
 use crate::concentration::{Descending, score};
 use crate::ledger::{Account, Ledger};
 use crate::report::{
-    AsOf, Cluster, Digest, Excluded, Health, Holder, Link, MagicNode, Metrics, Negative, Reason, Report, Supply,
-    SupplyDisplay, Token,
+    Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Health, Holder, Link, MagicNode, Metrics,
+    Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
 };
-use crate::{Address, Kind, Labels, Parameters, Subject, Units};
+use crate::{Address, Funded, Kind, Labels, Parameters, Subject, Units};
 
 /// How many negative balances a report names.
 const WORST: usize = 50;
@@ -35,8 +39,14 @@ const WORST: usize = 50;
 /// * A *hub* has a degree of `hub_degree` or more, or is known as an exchange, pool, bridge, router, burn address or
 ///   contract. It joins nothing, unless hubs are included. The token's own contract is no special case: it is a
 ///   contract if the subject or a label says so.
-/// * A *cluster* is two or more holders connected by links without hubs and dust. With `magic_nodes`, an address outside the
-///   top that is no hub and traded with two or more of them (hubs not counted) connects them too; it is no member.
+/// * A *cluster* is two or more holders connected by links without hubs and dust. With `magic_nodes`, an address outside
+///   the top that is no hub and traded with two or more of them (hubs not counted) connects them too; it is no member.
+/// * With `common_funder`, an address that is no hub and sent two or more holders the chain's own coin, at most
+///   `funding_window` blocks before their first transfer of the token, connects them, and itself if it is a holder. One
+///   that did so for `hub_degree` of the top holders is taken for a hub.
+/// * With `synchronous`, two or more holders connect that were first sent the token by the same contract, pool, router
+///   or hub by degree (not the token itself), within `synchronous_window` blocks from the first of them; mints do not
+///   count. Not where more than 50 addresses, holders or not, were first sent the token there in those blocks.
 ///
 /// Parameters out of range are taken at their word: validate them first.
 pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
@@ -45,10 +55,11 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
     let graph = Graph::of(ledger, top, Dust::of(ranking.positive, parameters), parameters);
     let holders: Vec<Ranked> = top.iter().map(|&account| Ranked::of(account, ledger, &graph, &hubs)).collect();
-    let magic = if parameters.magic_nodes { magic_nodes(ledger, &graph, &hubs, &holders) } else { Vec::new() };
-    let parties = parties(&holders, &graph, &magic);
+    let joints = Joints::find(ledger, &graph, &hubs, &holders);
+    let parties = parties(&holders, &graph, &joints);
     let findings = Findings {
         ledger,
+        subject,
         labels,
         circulating: ranking.positive - hubs.burnt(ledger),
         party_of: party_of(&parties, holders.len()),
@@ -56,6 +67,7 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
         display: Display { decimals: subject.decimals },
         ranking: &ranking,
         graph: &graph,
+        joints: &joints,
         holders,
         parties,
     };
@@ -80,11 +92,11 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
         links: findings.links(),
         clusters: findings.clusters(),
         excluded: findings.excluded(),
-        magic_nodes: magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
-        common_funders: Vec::new(),
-        acquisitions: Vec::new(),
+        magic_nodes: joints.magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
+        common_funders: joints.funders.iter().filter_map(|funder| findings.common_funder(funder)).collect(),
+        acquisitions: joints.groups.iter().filter_map(|group| findings.acquisition(group)).collect(),
         metrics: findings.metrics(rest),
-        health: Health { bad_rows: subject.bad_rows, ..findings.health() },
+        health: findings.health(),
         digest: partition::digest(&findings.parties, &findings.holders),
         computed_at: None,
         duration_ms: None,
@@ -109,45 +121,17 @@ impl Ranked {
     }
 }
 
-/// An account outside the top, and the ranks of the holders it joins.
-struct Magic {
-    account: u32,
-    members: Vec<usize>,
-}
-
-/// Accounts outside the top that are no hubs and traded with two or more top holders that are none either, by address.
-fn magic_nodes(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Vec<Magic> {
-    let outsiders = || graph.outsiders().filter(|&(_, rank)| holders[rank].reason.is_none());
-    let mut touched = vec![0_u32; ledger.accounts.len()];
-    for (outsider, _) in outsiders() {
-        touched[outsider as usize] += 1;
-    }
-    let address = |account: u32| ledger.accounts[account as usize].address;
-    let is_magic = |account: u32| {
-        touched[account as usize] >= 2 && hubs.reason(address(account), graph.degrees[account as usize]).is_none()
-    };
-    let mut joined: Vec<(Address, u32, usize)> = outsiders()
-        .filter(|&(outsider, _)| is_magic(outsider))
-        .map(|(outsider, rank)| (address(outsider), outsider, rank))
-        .collect();
-    joined.sort_unstable();
-    let nodes = joined.chunk_by(|a, b| a.1 == b.1);
-    nodes.map(|node| Magic { account: node[0].1, members: node.iter().map(|&(_, _, rank)| rank).collect() }).collect()
-}
-
 fn joins(edge: &Edge, holders: &[Ranked]) -> bool {
     !edge.is_dust && holders[edge.from].reason.is_none() && holders[edge.to].reason.is_none()
 }
 
-fn parties(holders: &[Ranked], graph: &Graph<'_>, magic: &[Magic]) -> Vec<Party> {
-    let mut components = Components::new(holders.len() + magic.len());
+fn parties(holders: &[Ranked], graph: &Graph<'_>, joints: &Joints) -> Vec<Party> {
+    let mut components = Components::new(holders.len());
     for edge in graph.edges.iter().filter(|edge| joins(edge, holders)) {
         components.join(edge.from, edge.to);
     }
-    for (node, Magic { members, .. }) in (holders.len()..).zip(magic) {
-        for &member in members {
-            components.join(node, member);
-        }
+    for pair in joints.sets().flat_map(|members| members.windows(2)) {
+        components.join(pair[0], pair[1]);
     }
     partition::parties(holders, |rank| components.find(rank))
 }
@@ -165,9 +149,11 @@ fn party_of(parties: &[Party], holders: usize) -> Vec<Option<usize>> {
 /// All that is known, to be put in the report's form. Ranks count from 0 here and from 1 there.
 struct Findings<'a> {
     ledger: &'a Ledger,
+    subject: &'a Subject,
     labels: &'a Labels,
     ranking: &'a Ranking,
     graph: &'a Graph<'a>,
+    joints: &'a Joints,
     holders: Vec<Ranked>,
     parties: Vec<Party>,
     /// By party.
@@ -270,19 +256,92 @@ impl Findings<'_> {
     }
 
     fn excluded(&self) -> Vec<Excluded> {
-        let excluded = |&Ranked { address, amount, degree, reason, .. }: &Ranked| {
-            Some(Excluded { address, reason: reason?, degree, share: self.share(amount) })
+        let mut within = self.within();
+        let excluded = |(rank, holder): (usize, &Ranked)| {
+            let &Ranked { address, amount, degree, reason, .. } = holder;
+            Some(Excluded { address, reason: reason?, degree, share: self.share(amount), within: within.remove(&rank) })
         };
-        self.holders.iter().filter_map(excluded).collect()
+        self.holders.iter().enumerate().filter_map(excluded).collect()
+    }
+
+    /// By the rank of a hub: the cluster it would be in if it alone were let in. That is everybody it would be connected
+    /// with, and whoever these are connected with already.
+    fn within(&self) -> BTreeMap<usize, Within> {
+        let is_hub = |rank: usize| self.holders[rank].reason.is_some();
+        let links = self.graph.edges.iter().filter(|edge| !edge.is_dust);
+        let links = links.flat_map(|edge| [(edge.from, edge.to), (edge.to, edge.from)]);
+        let mut apart: Vec<(usize, usize)> = links.filter(|&(hub, other)| is_hub(hub) && !is_hub(other)).collect();
+        apart.extend(&self.joints.kept_apart);
+        apart.sort_unstable();
+        apart.dedup();
+        let of_hub = apart.chunk_by(|a, b| a.0 == b.0);
+        of_hub
+            .map(|others| (others[0].0, self.within_with(others[0].0, others.iter().map(|&(_, other)| other))))
+            .collect()
+    }
+
+    fn within_with(&self, hub: usize, others: impl Iterator<Item = usize>) -> Within {
+        let (mut members, mut amount) = (1, self.holders[hub].amount);
+        let mut joined = BTreeSet::new();
+        for other in others {
+            match self.party_of[other] {
+                Some(party) if joined.insert(party) => {
+                    members += self.parties[party].members.len();
+                    amount += self.parties[party].amount;
+                }
+                Some(_) => {}
+                None => {
+                    members += 1;
+                    amount += self.holders[other].amount;
+                }
+            }
+        }
+        let mut clusters: Vec<Digest> = joined.into_iter().map(|party| self.ids[party]).collect();
+        clusters.sort_unstable();
+        let (display, share) = (self.display.number(amount), self.share(amount));
+        Within { members: u32::try_from(members).unwrap_or(u32::MAX), amount, display, share, clusters }
+    }
+
+    fn cluster_of(&self, members: &[usize]) -> Option<Digest> {
+        Some(self.ids[self.party_of[*members.first()?]?])
     }
 
     fn magic_node(&self, Magic { account, members }: &Magic) -> Option<MagicNode> {
-        let cluster = self.ids[self.party_of[*members.first()?]?];
+        let cluster = self.cluster_of(members)?;
         let mut members: Vec<Address> = members.iter().map(|&rank| self.holders[rank].address).collect();
         members.sort_unstable();
         let (address, degree) =
             (self.ledger.accounts[*account as usize].address, self.graph.degrees[*account as usize]);
         Some(MagicNode { address, degree, members, cluster })
+    }
+
+    fn common_funder(&self, Funder { address, funded, members }: &Funder) -> Option<CommonFunder> {
+        let funding = |&rank: &usize| {
+            let member = self.holders[rank].address;
+            let &Funded { block, tx, amount, .. } = self.subject.fundings.get(&member)?;
+            Some(Funding { member, block, tx, amount })
+        };
+        let mut fundings: Vec<Funding> = funded.iter().filter_map(funding).collect();
+        fundings.sort_unstable_by_key(|funding| funding.member);
+        Some(CommonFunder { address: *address, fundings, cluster: self.cluster_of(members)? })
+    }
+
+    fn acquisition(&self, Group { pool, members, flows }: &Group) -> Option<Acquisition> {
+        let purchase = |(&rank, &flow): (&usize, &u32)| {
+            let exchanged = self.ledger.exchanged(flow);
+            Purchase {
+                member: self.holders[rank].address,
+                block: exchanged.first_block(),
+                tx: exchanged.first_tx(),
+                amount: exchanged.total,
+                display: self.display.number(exchanged.total),
+            }
+        };
+        let mut purchases: Vec<Purchase> = members.iter().zip(flows).map(purchase).collect();
+        purchases.sort_unstable_by_key(|purchase| purchase.member);
+        let blocks = || purchases.iter().map(|purchase| purchase.block);
+        let (first_block, last_block) = (blocks().min()?, blocks().max()?);
+        Some(Acquisition { pool: *pool, first_block, last_block, purchases, cluster: self.cluster_of(members)? })
     }
 
     /// `rest` are the accounts of the holders after the top ones.
@@ -321,9 +380,11 @@ impl Findings<'_> {
         };
         Health {
             rows: self.ledger.totals.rows,
-            bad_rows: 0,
+            bad_rows: self.subject.bad_rows,
             zero_value_rows: self.ledger.totals.zero_value_rows,
             self_transfers: self.ledger.totals.self_transfers,
+            unknown_fundings: self.joints.unfunded,
+            crowded_acquisitions: self.joints.crowded,
             negative: self.ranking.negative.iter().take(WORST).map(negative).collect(),
         }
     }
@@ -347,8 +408,6 @@ impl Display {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use proptest::prelude::*;
 
     use super::*;
@@ -356,31 +415,41 @@ mod tests {
     use crate::{Amount, Label, Transfer, TxHash};
 
     fn any_parameters() -> impl Strategy<Value = Parameters> {
-        let flags = any::<[bool; 4]>();
         let dust = prop_oneof![Just(0), Just(1), Just(300_000_000)];
-        (1..12_u32, 2..8_u32, flags, dust).prop_map(|(top, hub_degree, flags, dust_parts_per_billion)| {
-            let [include_hubs, include_zero_value, magic_nodes, contracts_are_hubs] = flags;
-            Parameters {
-                top,
-                hub_degree,
-                include_hubs,
-                include_zero_value,
-                magic_nodes,
-                contracts_are_hubs,
-                dust_parts_per_billion,
-                ..Parameters::default()
-            }
-        })
+        (1..12_u32, 2..8_u32, any::<[bool; 6]>(), 1..4_u32, 0..3_u32, dust).prop_map(
+            |(top, hub_degree, flags, funding, synchronous_window, dust_parts_per_billion)| {
+                let [include_hubs, include_zero_value, magic_nodes, contracts_are_hubs, common_funder, synchronous] =
+                    flags;
+                Parameters {
+                    top,
+                    hub_degree,
+                    include_hubs,
+                    include_zero_value,
+                    dust_parts_per_billion,
+                    magic_nodes,
+                    contracts_are_hubs,
+                    common_funder,
+                    funding_window: funding,
+                    synchronous,
+                    synchronous_window,
+                }
+            },
+        )
     }
 
-    /// A subject and labels in which a contract, an exchange and a wallet with code are known.
+    /// A subject and labels in which a contract, an exchange and a wallet with code are known, and who funded some.
     fn known() -> (Subject, Labels) {
+        let funded = [(1, 9), (5, 9), (6, 9), (7, 8), (8, 13), (9, 2), (10, 5), (11, 5), (12, 50), (13, 50)];
+        let fundings = funded.map(|(holder, funder)| {
+            let (block, tx) = (u64::from(holder % 4), TxHash([holder; 32]));
+            (address(holder), Funded { funder: address(funder), block, tx, amount: Units::from(1000) })
+        });
         let contracts = BTreeSet::from([address(1), address(3)]);
         let mut labels = Labels::none();
         labels.insert(address(2), Label { name: "exchange".to_owned(), kind: Kind::Exchange });
         labels.insert(address(3), Label { name: "safe".to_owned(), kind: Kind::Wallet });
         labels.insert(address(4), Label { name: "ash".to_owned(), kind: Kind::Burn });
-        (Subject { decimals: Some(18), contracts, ..Subject::default() }, labels)
+        (Subject { decimals: Some(18), contracts, fundings: fundings.into(), ..Subject::default() }, labels)
     }
 
     fn report(transfers: &[Transfer], parameters: &Parameters) -> Report {
@@ -408,8 +477,12 @@ mod tests {
         product
     }
 
-    /// The rules as they are written, over maps and sets.
-    fn by_definition(transfers: &[Transfer], parameters: &Parameters) -> BTreeSet<BTreeSet<Address>> {
+    /// The rules as they are written, over maps and sets. `spared` is let in, whatever it is.
+    fn by_definition(
+        transfers: &[Transfer],
+        parameters: &Parameters,
+        spared: Option<Address>,
+    ) -> BTreeSet<BTreeSet<Address>> {
         let (subject, labels) = known();
         let mut balances: BTreeMap<Address, Units> = BTreeMap::new();
         let mut exchanged: BTreeMap<(Address, Address), Vec<Amount>> = BTreeMap::new();
@@ -446,37 +519,83 @@ mod tests {
             .collect();
         top.sort_by_key(|&(balance, address)| (std::cmp::Reverse(balance), address));
         let top: BTreeSet<Address> = top.iter().take(parameters.top as usize).map(|&(_, address)| address).collect();
-        let is_hub = |address: &Address| {
-            let labelled = labels.get(*address).map(|label| label.kind);
-            let contract = labelled.is_none() && subject.contracts.contains(address) && parameters.contracts_are_hubs;
-            let many = traded[address].len() >= parameters.hub_degree as usize;
-            !parameters.include_hubs && (matches!(labelled, Some(Kind::Exchange | Kind::Burn)) || contract || many)
+        let labelled = |address: &Address| labels.get(*address).map(|label| label.kind);
+        let is_contract = |address: &Address| labelled(address).is_none() && subject.contracts.contains(address);
+        let is_busy = |address: &Address| {
+            traded.get(address).is_some_and(|others| others.len() >= parameters.hub_degree as usize)
         };
-        let mut nodes: BTreeSet<Address> =
-            top.iter().copied().filter(|node| traded.contains_key(node) && !is_hub(node)).collect();
-        let members = nodes.clone();
-        if parameters.magic_nodes {
-            let outsiders = traded.keys().filter(|outsider| !top.contains(outsider) && !is_hub(outsider));
-            nodes.extend(outsiders.filter(|outsider| traded[outsider].intersection(&members).count() >= 2));
+        let is_known = |address: &Address| matches!(labelled(address), Some(Kind::Exchange | Kind::Burn));
+        let is_hub = |address: &Address| {
+            let contract = is_contract(address) && parameters.contracts_are_hubs;
+            let hub = is_known(address) || contract || is_busy(address);
+            hub && !parameters.include_hubs && spared != Some(*address)
+        };
+        let members: BTreeSet<Address> = top.iter().copied().filter(|node| !is_hub(node)).collect();
+        let mut sets: Vec<BTreeSet<Address>> = Vec::new();
+        for member in &members {
+            let others = traded.get(member).into_iter().flatten().filter(|other| members.contains(other));
+            sets.extend(others.map(|&other| BTreeSet::from([*member, other])));
         }
-        let mut parties = BTreeSet::new();
-        for &start in &members {
-            let mut reached = BTreeSet::from([start]);
-            let mut queue = vec![start];
-            while let Some(node) = queue.pop() {
-                for &next in traded[&node].intersection(&nodes) {
-                    // Two outsiders join nobody by dealing with each other.
-                    if (members.contains(&node) || members.contains(&next)) && reached.insert(next) {
-                        queue.push(next);
-                    }
+        if parameters.magic_nodes {
+            let outsiders = traded.iter().filter(|(outsider, _)| !top.contains(outsider) && !is_hub(outsider));
+            sets.extend(outsiders.map(|(_, others)| others.intersection(&members).copied().collect()));
+        }
+        let moved = || {
+            let something = transfers.iter().filter(|row| row.value != Amount::ZERO && row.from != row.to);
+            something.filter(|row| row.from != Address::ZERO && row.to != Address::ZERO)
+        };
+        if parameters.common_funder {
+            let mut funded: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+            for holder in &top {
+                let own = moved().filter(|row| row.from == *holder || row.to == *holder).map(|row| row.block).min();
+                let first = own.or(transfers.iter().map(|row| row.block).min()).unwrap();
+                if let Some(Funded { funder, block, .. }) = subject.fundings.get(holder)
+                    && *block <= first
+                    && *block + u64::from(parameters.funding_window) >= first
+                {
+                    funded.entry(*funder).or_default().insert(*holder);
                 }
             }
-            let party: BTreeSet<Address> = reached.intersection(&members).copied().collect();
-            if party.len() > 1 {
-                parties.insert(party);
+            for (funder, mut holders) in funded {
+                let many = holders.len() >= parameters.hub_degree as usize && !parameters.include_hubs;
+                if !many && !is_hub(&funder) {
+                    holders.insert(funder);
+                    sets.push(holders.intersection(&members).copied().collect());
+                }
             }
         }
-        parties
+        if parameters.synchronous {
+            let mut groups: BTreeMap<Address, Vec<(u64, Address)>> = BTreeMap::new();
+            for holder in &top {
+                let sent = moved().filter(|row| row.to == *holder);
+                if let Some(row) = sent.min_by_key(|row| (row.block, row.log_index, row.from))
+                    && !is_known(&row.from)
+                    && (is_contract(&row.from) || is_busy(&row.from))
+                {
+                    groups.entry(row.from).or_default().push((row.block, *holder));
+                }
+            }
+            for mut bought in groups.into_values() {
+                bought.sort_unstable();
+                while let Some(&(start, _)) = bought.first() {
+                    let together =
+                        |&&(block, _): &&(u64, Address)| block <= start + u64::from(parameters.synchronous_window);
+                    let group: Vec<Address> = bought.iter().take_while(together).map(|&(_, holder)| holder).collect();
+                    bought.drain(..group.len());
+                    sets.push(group.into_iter().filter(|holder| members.contains(holder)).collect());
+                }
+            }
+        }
+        // Sets with a member in common are one, until there are none.
+        let mut parties: Vec<BTreeSet<Address>> = Vec::new();
+        for mut set in sets {
+            let (touched, apart): (Vec<_>, Vec<_>) =
+                parties.into_iter().partition(|party: &BTreeSet<Address>| !party.is_disjoint(&set));
+            set.extend(touched.into_iter().flatten());
+            parties = apart;
+            parties.push(set);
+        }
+        parties.into_iter().filter(|party| party.len() > 1).collect()
     }
 
     proptest! {
@@ -484,7 +603,26 @@ mod tests {
 
         #[test]
         fn clusters_are_what_the_rules_say(transfers in any_transfers(14, 60), parameters in any_parameters()) {
-            prop_assert_eq!(partition(&report(&transfers, &parameters)), by_definition(&transfers, &parameters));
+            prop_assert_eq!(partition(&report(&transfers, &parameters)), by_definition(&transfers, &parameters, None));
+        }
+
+        #[test]
+        fn an_excluded_hub_says_what_letting_it_in_would_change(
+            transfers in any_transfers(14, 60),
+            parameters in any_parameters(),
+        ) {
+            let report = report(&transfers, &parameters);
+            for hub in &report.excluded {
+                let after = by_definition(&transfers, &parameters, Some(hub.address));
+                let expected = after.into_iter().find(|party| party.contains(&hub.address));
+                prop_assert_eq!(hub.within.is_some(), expected.is_some());
+                let (Some(within), Some(expected)) = (&hub.within, expected) else { continue };
+                let amounts = report.holders.iter().filter(|holder| expected.contains(&holder.address));
+                prop_assert_eq!(within.members as usize, expected.len());
+                prop_assert_eq!(within.amount, amounts.map(|holder| holder.amount).sum());
+                let joined: BTreeSet<Digest> = report.clusters.iter().filter(|cluster| expected.contains(&cluster.members[0])).map(|cluster| cluster.id).collect();
+                prop_assert_eq!(&within.clusters, &joined.into_iter().collect::<Vec<_>>());
+            }
         }
 
         #[test]
@@ -661,6 +799,85 @@ mod tests {
         let line = format!("{} {}\n", address(5), address(6));
         let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(line).into();
         assert_eq!(json["digest"], crate::Digest(digest).to_string());
+    }
+
+    fn at(block: u64, from: u8, to: u8) -> Transfer {
+        Transfer { block, tx: TxHash([to; 32]), ..transfer(from, to, 10) }
+    }
+
+    #[test]
+    fn holders_with_one_funder_are_one_and_the_funding_is_told() {
+        let rows = [at(100, 0, 5), at(101, 0, 6), at(102, 0, 7), at(110, 5, 9), at(111, 6, 9), at(112, 7, 9)];
+        let rows = rows.map(|row| if row.to == address(9) { Transfer { value: Amount::from(1), ..row } } else { row });
+        let funding =
+            |funder, block| Funded { funder: address(funder), block, tx: TxHash([1; 32]), amount: Units::from(7) };
+        let fundings = BTreeMap::from([
+            (address(5), funding(50, 109)),
+            (address(6), funding(50, 12)),
+            (address(7), funding(50, 112)),
+        ]);
+        let subject = Subject { fundings, ..Subject::default() };
+        let with = |subject: &Subject, labels: &Labels, funding_window| {
+            let parameters =
+                Parameters { top: 3, common_funder: true, funding_window, hub_degree: 3, ..Parameters::default() };
+            analyse(&ledger(&rows), subject, labels, &parameters)
+        };
+        let report = with(&subject, &Labels::none(), 10);
+        let [funder] = &report.common_funders[..] else { panic!("{:?}", report.common_funders) };
+        let members: Vec<_> = funder.fundings.iter().map(|funding| (funding.member, funding.block)).collect();
+        assert_eq!((funder.address, members), (address(50), vec![(address(5), 109), (address(7), 112)]));
+        assert_eq!(funder.cluster, report.clusters[0].id);
+        assert_eq!((report.clusters[0].members.len(), report.clusters[0].links), (2, 0));
+        assert_eq!(report.health.unknown_fundings, 0);
+
+        // Three are as many as make a hub.
+        assert!(with(&subject, &Labels::none(), 100).common_funders.is_empty());
+        let mut labels = Labels::none();
+        labels.insert(address(50), Label { name: "exchange".to_owned(), kind: Kind::Exchange });
+        assert!(with(&subject, &labels, 10).clusters.is_empty());
+        assert_eq!(with(&Subject::default(), &Labels::none(), 10).health.unknown_fundings, 3);
+        let off = analyse(
+            &ledger(&rows),
+            &subject,
+            &Labels::none(),
+            &Parameters { top: 3, hub_degree: 3, ..Parameters::default() },
+        );
+        assert!(off.clusters.is_empty() && off.common_funders.is_empty());
+    }
+
+    #[test]
+    fn holders_that_a_pool_sent_the_token_first_in_the_same_block_are_one() {
+        // The pool is 1, a contract. Mints before do not count; what another sent before does.
+        let rows =
+            [at(90, 0, 5), at(95, 8, 7), at(100, 1, 5), at(100, 1, 6), at(100, 1, 7), at(101, 1, 10), at(102, 1, 11)];
+        let with = |synchronous_window| {
+            let parameters =
+                Parameters { synchronous: true, synchronous_window, common_funder: false, ..Parameters::default() };
+            report(&rows, &parameters)
+        };
+        let groups = |report: &Report| -> Vec<Vec<u8>> {
+            let group = |group: &Acquisition| group.purchases.iter().map(|purchase| purchase.member.0[0]).collect();
+            report.acquisitions.iter().map(group).collect()
+        };
+        let report = with(0);
+        assert_eq!(groups(&report), [[5, 6]]);
+        let Acquisition { pool, first_block, last_block, purchases, cluster } = &report.acquisitions[0];
+        assert_eq!((*pool, *first_block, *last_block), (address(1), 100, 100));
+        assert_eq!((purchases[1].tx, purchases[1].amount), (TxHash([6; 32]), Units::from(10)));
+        assert_eq!(*cluster, report.clusters[0].id);
+        // No chain: two blocks from the first, not from the last.
+        assert_eq!(groups(&with(1)), [vec![5, 6, 10]]);
+        assert_eq!(groups(&with(2)), [vec![5, 6, 10, 11]]);
+    }
+
+    #[test]
+    fn a_crowd_at_a_pool_is_no_evidence() {
+        let buyers = |count: u8| -> Vec<Transfer> { (0..count).map(|buyer| at(100, 1, 100 + buyer)).collect() };
+        let parameters = Parameters { synchronous: true, top: 10, ..Parameters::default() };
+        let few = report(&buyers(50), &parameters);
+        assert_eq!((few.acquisitions[0].purchases.len(), few.health.crowded_acquisitions), (10, 0));
+        let crowd = report(&buyers(51), &parameters);
+        assert_eq!((crowd.acquisitions.len(), crowd.clusters.len(), crowd.health.crowded_acquisitions), (0, 0, 1));
     }
 
     #[test]

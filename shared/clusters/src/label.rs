@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -74,55 +75,36 @@ pub enum LabelError {
     Json(#[source] serde_json::Error),
 }
 
-/// Addresses at which tokens of every EVM chain are burnt.
-const BURN: [(&str, &str); 2] = [
-    ("0x000000000000000000000000000000000000dead", "Burn address 0x…dEaD"),
-    ("0xdead000000000000000042069420694206942069", "Burn address 0xdead…2069"),
+/// What is known without a file: a CSV a chain, and first the one for all chains. Their fourth column says who publishes
+/// the name.
+const BUILT_IN: [(&str, &str); 7] = [
+    ("", include_str!("../labels/all.csv")),
+    ("arbitrum", include_str!("../labels/arbitrum.csv")),
+    ("base", include_str!("../labels/base.csv")),
+    ("bsc", include_str!("../labels/bsc.csv")),
+    ("ethereum", include_str!("../labels/ethereum.csv")),
+    ("optimism", include_str!("../labels/optimism.csv")),
+    ("polygon", include_str!("../labels/polygon.csv")),
 ];
 
-/// Well-known Ethereum addresses, each published by whom it belongs to or shown under this name by block explorers
-/// for years.
-const ETHEREUM: [(&str, &str, Kind); 23] = [
-    ("0x28c6c06298d514db089934071355e5743bf21d60", "Binance 14", Kind::Exchange),
-    ("0x21a31ee1afc51d94c2efccaa2092ad1028285549", "Binance 15", Kind::Exchange),
-    ("0xdfd5293d8e347dfe59e90efd55b2956a1343963d", "Binance 16", Kind::Exchange),
-    ("0xf977814e90da44bfa03b6295a0616a897441acec", "Binance 20", Kind::Exchange),
-    ("0xbe0eb53f46cd790cd13851d5eff43d12404d33e8", "Binance 7", Kind::Exchange),
-    ("0x71660c4005ba85c37ccec55d0c4493e66fe775d3", "Coinbase 1", Kind::Exchange),
-    ("0xa9d1e08c7793af67e9d92fe308d5697fb81d3e43", "Coinbase 10", Kind::Exchange),
-    ("0x2910543af39aba0cd09dbb2d50200b3e800a63d2", "Kraken 1", Kind::Exchange),
-    ("0x267be1c1d684f78cb4f6a176c4911b741e4ffdc0", "Kraken 4", Kind::Exchange),
-    ("0x6cc5f688a315f3dc28a7781717a9a798a59fda7b", "OKX", Kind::Exchange),
-    ("0x0d0707963952f2fba59dd06f2b425ace40b492fe", "Gate.io", Kind::Exchange),
-    ("0xba12222222228d8ba445958a75a0704d566bf2c8", "Balancer V2 vault", Kind::Pool),
-    ("0x000000000004444c5dc75cb358380d2e3de08a90", "Uniswap V4 pool manager", Kind::Pool),
-    ("0x7a250d5630b4cf539739df2c5dacb4c659f2488d", "Uniswap V2 router", Kind::Router),
-    ("0xe592427a0aece92de3edee1f18e0157c05861564", "Uniswap V3 router", Kind::Router),
-    ("0x68b3465833fb72a70ecdf485e0e4c7bd8665fc45", "Uniswap V3 router 2", Kind::Router),
-    ("0xd9e1ce17f2641f24ae83637ab66a2cca9c378b9f", "SushiSwap router", Kind::Router),
-    ("0x1111111254eeb25477b68fb85ed929f73a960582", "1inch router v5", Kind::Router),
-    ("0xdef1c0ded9bec7f1a1670819833240f027b25eff", "0x exchange proxy", Kind::Router),
-    ("0x40ec5b33f54e0e8a33a975908c5ba1c14e5bbbdf", "Polygon ERC-20 bridge", Kind::Bridge),
-    ("0xa3a7b6f88361f48403514059f1f16c8e78d60eec", "Arbitrum ERC-20 gateway", Kind::Bridge),
-    ("0x99c9fc46f92e8a1c0dec1b1747d010903e884be1", "Optimism standard bridge", Kind::Bridge),
-    ("0x3154cf16ccdb4c6d922629664174b904d80f2c35", "Base standard bridge", Kind::Bridge),
-];
+static OF_CHAIN: LazyLock<BTreeMap<&str, Labels>> = LazyLock::new(|| {
+    let parse = |text: &str| Labels::parse_csv(text).expect("the built-in lists are read by a test");
+    BUILT_IN.into_iter().map(|(chain, text)| (chain, parse(text))).collect()
+});
 
 impl Labels {
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// What is known without a file: burn addresses on every chain, and a few of the best known exchanges, pools,
-    /// routers and bridges on `ethereum`.
+    /// What is known without a file: burn addresses on every chain, and of some chains the best known exchanges, pools,
+    /// routers and bridges.
     pub fn builtin(chain: &str) -> Self {
-        let ethereum: &[_] = if chain == "ethereum" { &ETHEREUM } else { &[] };
-        let burn = BURN.iter().map(|&(address, name)| (address, name, Kind::Burn));
-        let labels = burn.chain(ethereum.iter().copied()).map(|(address, name, kind)| {
-            let address = address.parse().expect("a built-in label's address is written correctly");
-            (address, Label { name: name.to_owned(), kind })
-        });
-        Self(labels.collect())
+        let mut labels = Self::none();
+        for list in ["", chain].into_iter().filter_map(|list| OF_CHAIN.get(list)) {
+            labels.extend(list.clone());
+        }
+        labels
     }
 
     /// Reads a JSON list of `{"address", "name", "kind"}` or a CSV with a header naming these three columns in any
@@ -252,13 +234,36 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_list_has_every_kind_of_hub_on_ethereum_and_burns_everywhere() {
-        let ethereum = Labels::builtin("ethereum");
-        assert_eq!(ethereum.len(), BURN.len() + ETHEREUM.len());
-        for kind in [Kind::Exchange, Kind::Pool, Kind::Bridge, Kind::Router, Kind::Burn] {
-            assert!(ethereum.iter().any(|(_, label)| label.kind == kind), "{kind:?}");
+    fn the_built_in_lists_are_sorted_sourced_and_without_repetition() {
+        for (chain, text) in BUILT_IN {
+            let mut last = String::new();
+            let mut lines = text.lines();
+            assert_eq!(lines.next(), Some("address,name,kind,source"), "{chain}");
+            for line in lines {
+                let row = fields(line).unwrap();
+                let [address, name, kind, source] = &row[..] else { panic!("{chain}: {line}") };
+                assert_eq!(address.parse::<Address>().unwrap().to_string(), *address, "lower-case in {chain}");
+                assert!(*address > last && !name.is_empty() && !source.is_empty(), "{chain}: {line}");
+                assert!(Kind::parse(kind).is_some_and(|kind| kind != Kind::Wallet), "{chain}: {line}");
+                last.clone_from(address);
+            }
+            assert_eq!(OF_CHAIN[chain].len() + 1, text.lines().count());
+            let everywhere = |address| chain.is_empty() || OF_CHAIN[""].get(address).is_none();
+            assert!(OF_CHAIN[chain].iter().all(|(address, _)| everywhere(address)), "{chain}");
         }
-        assert!(Labels::builtin("polygon").iter().all(|(_, label)| label.kind == Kind::Burn));
+    }
+
+    #[test]
+    fn the_built_in_list_has_every_kind_of_hub_where_it_has_any_and_burns_everywhere() {
+        for (chain, _) in BUILT_IN.into_iter().filter(|(chain, _)| !chain.is_empty()) {
+            let labels = Labels::builtin(chain);
+            assert_eq!(labels.len(), OF_CHAIN[""].len() + OF_CHAIN[chain].len());
+            for kind in [Kind::Exchange, Kind::Pool, Kind::Router, Kind::Burn] {
+                assert!(labels.iter().any(|(_, label)| label.kind == kind), "{chain} {kind:?}");
+            }
+        }
+        let elsewhere = Labels::builtin("gnosis");
+        assert!(!elsewhere.is_empty() && elsewhere.iter().all(|(_, label)| label.kind == Kind::Burn));
         assert!(Labels::none().is_empty());
     }
 

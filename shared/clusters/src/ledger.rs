@@ -1,3 +1,4 @@
+mod first;
 mod index;
 mod storage;
 

@@ -31,8 +31,8 @@ pub use ledger::{Ledger, LedgerError};
 pub use parameters::{ParameterError, Parameters};
 pub use report::{
     Acquisition, AsOf, Cluster, CommonFunder, Concentration, Digest, Excluded, Funding, Health, Holder, Link,
-    MagicNode, Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token,
+    MagicNode, Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
 };
-pub use subject::{Subject, TokenKind};
+pub use subject::{Funded, Subject, TokenKind};
 pub use transfer::{Amount, Transfer};
 pub use units::Units;

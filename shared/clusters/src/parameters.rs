@@ -23,11 +23,11 @@ pub struct Parameters {
     pub contracts_are_hubs: bool,
     /// Joins holders that one account, no hub, sent the chain's own coin before their first transfer of the token.
     pub common_funder: bool,
-    /// How many blocks before that first transfer a funding counts.
+    /// How many blocks before that first transfer a funding counts; one in its block does too. 1 to 10 000 000.
     pub funding_window: u32,
-    /// Joins holders whose first transfer of the token came from the same pool at the same time.
+    /// Joins holders that were first sent the token by the same pool at the same time.
     pub synchronous: bool,
-    /// How many blocks apart is the same time; 0 is one block.
+    /// How many blocks apart the first and the last of them may be; 0 is one block. At most 1000.
     pub synchronous_window: u32,
 }
 
@@ -57,10 +57,18 @@ pub enum ParameterError {
     HubDegree(u32),
     #[error("dustPartsPerBillion is {0}, expected at most 1000000000")]
     Dust(u32),
+    #[error("fundingWindow is {0}, expected 1 to {max}", max = Parameters::MAX_FUNDING_WINDOW)]
+    FundingWindow(u32),
+    #[error("synchronousWindow is {0}, expected 0 to {max}", max = Parameters::MAX_SYNCHRONOUS_WINDOW)]
+    SynchronousWindow(u32),
 }
 
 impl Parameters {
     pub const MAX_TOP: u32 = 10_000;
+    /// Beyond a month of the fastest chains a funding says little, and is seldom the nearest.
+    pub const MAX_FUNDING_WINDOW: u32 = 10_000_000;
+    /// Wider is no longer the same time on any chain.
+    pub const MAX_SYNCHRONOUS_WINDOW: u32 = 1000;
 
     pub fn validate(&self) -> Result<(), ParameterError> {
         if self.top == 0 || self.top > Self::MAX_TOP {
@@ -71,6 +79,12 @@ impl Parameters {
         }
         if self.dust_parts_per_billion > 1_000_000_000 {
             return Err(ParameterError::Dust(self.dust_parts_per_billion));
+        }
+        if self.funding_window == 0 || self.funding_window > Self::MAX_FUNDING_WINDOW {
+            return Err(ParameterError::FundingWindow(self.funding_window));
+        }
+        if self.synchronous_window > Self::MAX_SYNCHRONOUS_WINDOW {
+            return Err(ParameterError::SynchronousWindow(self.synchronous_window));
         }
         Ok(())
     }
@@ -99,6 +113,16 @@ mod tests {
         assert_eq!(
             refused(Parameters { dust_parts_per_billion: 1_000_000_001, ..Parameters::default() }),
             "dustPartsPerBillion is 1000000001, expected at most 1000000000"
+        );
+        for funding_window in [0, 10_000_001] {
+            assert_eq!(
+                refused(Parameters { funding_window, ..Parameters::default() }),
+                format!("fundingWindow is {funding_window}, expected 1 to 10000000")
+            );
+        }
+        assert_eq!(
+            refused(Parameters { synchronous_window: 1001, ..Parameters::default() }),
+            "synchronousWindow is 1001, expected 0 to 1000"
         );
     }
 }

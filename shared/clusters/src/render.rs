@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{Address, Concentration, Holder, Report, Units};
+use crate::{Acquisition, Address, Concentration, Holder, Report, Units};
 
 /// How many clusters and holders a table shows; the JSON has all.
 const SHOWN: usize = 20;
@@ -53,6 +53,7 @@ impl Report {
             None => writeln!(out, "  no score: there is nobody to count")?,
         }
         self.write_clusters(out)?;
+        self.write_evidence(out)?;
         self.write_holders(out)
     }
 
@@ -87,6 +88,37 @@ impl Report {
         more(out, self.clusters.len())
     }
 
+    /// What joins holders besides transfers, where it was asked for and found.
+    fn write_evidence(&self, out: &mut String) -> fmt::Result {
+        let (asked, health) = (&self.parameters, &self.health);
+        let rank_of = |id| self.clusters.iter().find(|cluster| cluster.id == id).map_or(0, |cluster| cluster.rank);
+        if asked.magic_nodes || asked.common_funder || asked.synchronous {
+            writeln!(out, "\nEVIDENCE besides transfers")?;
+        }
+        for node in self.magic_nodes.iter().take(SHOWN) {
+            let (members, cluster) = (node.members.len(), rank_of(node.cluster));
+            writeln!(out, "  cluster {cluster}: {} traded with {members} of it", node.address)?;
+        }
+        for funder in self.common_funders.iter().take(SHOWN) {
+            let (members, cluster) = (funder.fundings.len(), rank_of(funder.cluster));
+            writeln!(out, "  cluster {cluster}: {} funded {members} of it", funder.address)?;
+        }
+        for group in self.acquisitions.iter().take(SHOWN) {
+            let Acquisition { pool, first_block, last_block, purchases, cluster } = group;
+            let (members, cluster) = (purchases.len(), rank_of(*cluster));
+            writeln!(out, "  cluster {cluster}: {members} began at {pool} in blocks {first_block} to {last_block}")?;
+        }
+        for (what, count) in [
+            ("holders' funding is not known", health.unknown_fundings),
+            ("groups of buyers were crowds", health.crowded_acquisitions),
+        ] {
+            if count > 0 {
+                writeln!(out, "  {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn write_holders(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "\n HOLDERS    share                          amount  address")?;
         for holder in self.holders.iter().take(SHOWN) {
@@ -97,6 +129,9 @@ impl Report {
             }
             if let Some(hub) = self.excluded.iter().find(|hub| hub.address == holder.address) {
                 write!(out, "  hub: {}", hub.reason.as_str())?;
+                if let Some(within) = &hub.within {
+                    write!(out, " (let in, it would be one with {} others)", within.members - 1)?;
+                }
             }
             if let Some(label) = &holder.label {
                 write!(out, "  {}", printable(label))?;
@@ -209,11 +244,37 @@ mod tests {
             "\nCLUSTERS ",
             "\n HOLDERS ",
             "  cluster 1",
-            "  hub: exchange  Sample exchange",
+            "  hub: exchange (let in, it would be one with ",
+            " others)  Sample exchange",
         ] {
             assert!(table.contains(part), "{part}: {table}");
         }
         assert!(table.lines().all(|line| line == line.trim_end()), "{table}");
+    }
+
+    #[test]
+    fn the_table_tells_what_else_joins_holders_where_it_was_asked_for() {
+        let token = Token::new(1);
+        let mut ledger = Ledger::new();
+        for transfer in transfers(1, 400, 100) {
+            ledger.push(&transfer);
+        }
+        let [one, other] = token.friends;
+        let funded = |block| crate::Funded {
+            funder: Address([9; 20]),
+            block,
+            tx: crate::TxHash::default(),
+            amount: Units::from(1),
+        };
+        let first = ledger.first_blocks(&token.friends);
+        let subject =
+            Subject { fundings: [(one, funded(first[0].1)), (other, funded(first[1].1))].into(), ..token.subject() };
+        let parameters = Parameters { magic_nodes: true, common_funder: true, ..Parameters::default() };
+        let table = analyse(&ledger, &subject, &token.labels(), &parameters).to_table();
+        assert!(table.contains("\nEVIDENCE besides transfers\n"), "{table}");
+        assert!(table.contains(&format!(": {} traded with 2 of it\n", token.magic_node)), "{table}");
+        assert!(table.contains(&format!(": {} funded 2 of it\n", Address([9; 20]))), "{table}");
+        assert!(table.contains(" holders' funding is not known\n"), "{table}");
     }
 
     #[test]

@@ -158,6 +158,21 @@ pub struct Excluded {
     pub reason: Reason,
     pub degree: u32,
     pub share: f64,
+    /// What would change if it alone were let in; `None` if it would still stand for itself.
+    pub within: Option<Within>,
+}
+
+/// The cluster an excluded hub would be in, if it were a wallet and every other hub still one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Within {
+    /// How many holders, the hub included.
+    pub members: u32,
+    pub amount: Units,
+    pub display: Option<f64>,
+    pub share: f64,
+    /// The clusters it would join together, sorted; the other members are holders in none.
+    pub clusters: Vec<Digest>,
 }
 
 /// Why an address joins nothing. A label's word comes before the degree.
@@ -199,7 +214,8 @@ pub struct MagicNode {
     pub cluster: Digest,
 }
 
-/// One account that sent several holders the chain's own coin before their first transfer of the token.
+/// One account that sent holders the chain's own coin before their first transfer of the token. It joins two or more, of
+/// which it is one itself if it is among the top holders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommonFunder {
@@ -220,7 +236,7 @@ pub struct Funding {
     pub amount: Units,
 }
 
-/// Holders whose first transfer of the token came from the same pool in the same blocks.
+/// Holders that were first sent the token by the same pool in the same blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Acquisition {
@@ -239,6 +255,7 @@ pub struct Purchase {
     pub member: Address,
     pub block: u64,
     pub tx: TxHash,
+    /// All that the pool ever sent the member: of repeated purchases only the sum is kept.
     pub amount: Units,
     pub display: Option<f64>,
 }
@@ -279,6 +296,14 @@ pub struct Health {
     pub bad_rows: u64,
     pub zero_value_rows: u64,
     pub self_transfers: u64,
+    /// Top holders, hubs not counted, of whose funding the source could tell nothing; 0 unless common funders are asked
+    /// for.
+    #[serde(default)]
+    pub unknown_fundings: u64,
+    /// Synchronous acquisitions that join nobody because so many others acquired there at the same time; 0 unless they
+    /// are asked for.
+    #[serde(default)]
+    pub crowded_acquisitions: u64,
     /// The 50 lowest negative balances, lowest first.
     pub negative: Vec<Negative>,
 }

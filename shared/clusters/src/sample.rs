@@ -4,7 +4,7 @@
 //! other, and everything that could wrongly join them (an exchange, a pool, a contract, a burn address, rows of
 //! nothing in their names). The rows after that are a crowd trading with the exchange and the pool.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::random::Random;
 use crate::{Address, Amount, Kind, Label, Labels, Subject, TokenKind, Transfer, TxHash};
@@ -125,6 +125,7 @@ impl Token {
             kind: TokenKind::Erc20,
             contracts: BTreeSet::from([self.contract]),
             bad_rows: 0,
+            fundings: BTreeMap::new(),
         }
     }
 

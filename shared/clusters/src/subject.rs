@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount};
+use crate::{Address, Amount, TxHash, Units};
 
 /// The token an analysis is about: what the transfers themselves do not tell. Nothing but `chain` and `address` need
 /// be known.
@@ -24,6 +24,18 @@ pub struct Subject {
     pub contracts: BTreeSet<Address>,
     /// Rows of the source that could not be read and were left out.
     pub bad_rows: u64,
+    /// The nearest funding of holders before they began with the token, by holder, as far as the source could tell.
+    pub fundings: BTreeMap<Address, Funded>,
+}
+
+/// A transfer of the chain's own coin to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funded {
+    pub funder: Address,
+    pub block: u64,
+    pub tx: TxHash,
+    /// In the coin's base units (wei); a decimal string in JSON.
+    pub amount: Units,
 }
 
 /// The standard the token is known to follow.

@@ -1,15 +1,15 @@
 //! `holdfast clusters`: the analysis of files, or of a chain, without a server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use access::{Clock, SystemClock};
-use chains::{Budget, Chain, CsvOptions, read_csv};
+use chains::{Budget, Chain, CsvOptions, FileSource, TransferSource, read_csv};
 use clap::ValueEnum;
-use clusters::{Address, Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse};
+use clusters::{Address, Funded, Kind, Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Failure;
@@ -40,7 +40,27 @@ pub struct Arguments {
     /// Let an outsider that traded with two or more of the top holders join them
     #[arg(long)]
     magic_nodes: bool,
-    /// Names of known addresses: a JSON or CSV file, or none; without it a small built-in list
+    /// Join holders that one account sent the chain's own coin before their first transfer of the token; needs a node
+    /// that keeps old state, or fundings in FILE.tokens.json
+    #[arg(long)]
+    common_funder: bool,
+    /// How many blocks before that first transfer a funding counts
+    #[arg(long, default_value_t = Parameters::default().funding_window, value_name = "BLOCKS")]
+    funding_window: u32,
+    /// Join holders that the same pool sent the token first at the same time
+    #[arg(long)]
+    synchronous: bool,
+    /// How many blocks apart that may be; 0 is one block
+    #[arg(long, default_value_t = Parameters::default().synchronous_window, value_name = "BLOCKS")]
+    synchronous_window: u32,
+    /// Take a contract for a hub only by its label or its number of counterparties
+    #[arg(long)]
+    contracts_are_no_hubs: bool,
+    /// The chain the transfers are of: its built-in labels are used, and a node of another is refused
+    #[arg(long, value_name = "NAME")]
+    chain: Option<String>,
+    /// Names of known addresses: a JSON or CSV file, or none; without it a small built-in list, Ethereum's where no chain
+    /// is named
     #[arg(long, value_name = "FILE|none")]
     labels: Option<String>,
     /// Look at the state after this block
@@ -82,12 +102,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         include_hubs: arguments.include_hubs,
         include_zero_value: arguments.include_zero_value,
         magic_nodes: arguments.magic_nodes,
-        ..Parameters::default()
+        contracts_are_hubs: !arguments.contracts_are_no_hubs,
+        common_funder: arguments.common_funder,
+        funding_window: arguments.funding_window,
+        synchronous: arguments.synchronous,
+        synchronous_window: arguments.synchronous_window,
     };
     parameters.validate().map_err(|error| Failure::Usage(error.to_string()))?;
     let labels = labels(arguments)?;
     let (ledger, subject) = match &arguments.rpc {
-        Some(url) => read_chain(arguments, url)?,
+        Some(url) => read_chain(arguments, &labels, url)?,
         None => read_files(arguments)?,
     };
     let started = clock.monotonic();
@@ -99,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn labels(arguments: &Arguments) -> Result<Labels, Failure> {
     match arguments.labels.as_deref() {
-        None => Ok(Labels::builtin("ethereum")),
+        None => Ok(Labels::builtin(arguments.chain.as_deref().unwrap_or("ethereum"))),
         Some("none") => Ok(Labels::none()),
         Some(path) => Ok(Labels::parse(&fs::read(path).map_err(named(path))?)?),
     }
@@ -141,19 +165,43 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         before += size;
     }
     bar.finish_and_clear();
+    // What stands beside the files.
+    let source = FileSource::open_all(arguments.files.clone(), arguments.skip_bad_rows)?;
+    let holders = ledger.top_holders(arguments.top as usize);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let contracts = BTreeSet::from_iter(runtime.block_on(source.contracts(&holders))?);
+    let fundings = if arguments.common_funder {
+        runtime.block_on(fundings(&source, &ledger, &holders, arguments))?
+    } else {
+        BTreeMap::new()
+    };
     let subject = Subject {
-        chain: "file".to_owned(),
+        chain: arguments.chain.clone().unwrap_or_else(|| "file".to_owned()),
         address: token.unwrap_or_default(),
         decimals: arguments.decimals,
+        contracts,
         bad_rows,
+        fundings,
         ..Subject::default()
     };
     Ok((ledger, subject))
 }
 
-fn read_chain(arguments: &Arguments, url: &str) -> Result<(Ledger, Subject), Failure> {
+/// The fundings of `holders`, as far as the source knows them.
+async fn fundings(
+    source: &dyn TransferSource,
+    ledger: &Ledger,
+    holders: &[Address],
+    arguments: &Arguments,
+) -> Result<BTreeMap<Address, Funded>, Failure> {
+    let found = source.fundings(&ledger.first_blocks(holders), arguments.funding_window).await?;
+    Ok(holders.iter().zip(found).filter_map(|(&holder, funded)| Some((holder, funded?))).collect())
+}
+
+fn read_chain(arguments: &Arguments, labels: &Labels, url: &str) -> Result<(Ledger, Subject), Failure> {
     let token = arguments.token.ok_or_else(|| Failure::Usage("--rpc needs --token".to_owned()))?;
-    let chain = Chain::parse(&format!("rpc={url}")).map_err(|error| Failure::Usage(format!("--rpc: {error}")))?;
+    let name = arguments.chain.as_deref().unwrap_or("rpc");
+    let chain = Chain::parse(&format!("{name}={url}")).map_err(|error| Failure::Usage(format!("--rpc: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let known = chain.source.metadata(token).await?;
@@ -171,7 +219,18 @@ fn read_chain(arguments: &Arguments, url: &str) -> Result<(Ledger, Subject), Fai
             bar.set_position(next.min(head + 1) - first);
         }
         bar.finish_and_clear();
-        let contracts = chain.source.contracts(&ledger.top_holders(arguments.top as usize)).await?;
+        let mut holders = ledger.top_holders(arguments.top as usize);
+        let contracts = BTreeSet::from_iter(chain.source.contracts(&holders).await?);
+        let fundings = if arguments.common_funder {
+            // Who funded a hub is of no use, and asking is slow.
+            holders.retain(|holder| match labels.get(*holder) {
+                Some(label) => matches!(label.kind, Kind::Wallet | Kind::Contract),
+                None => !contracts.contains(holder) || arguments.contracts_are_no_hubs,
+            });
+            fundings(&*chain.source, &ledger, &holders, arguments).await?
+        } else {
+            BTreeMap::new()
+        };
         let subject = Subject {
             chain: chain.id.clone(),
             address: token,
@@ -183,8 +242,9 @@ fn read_chain(arguments: &Arguments, url: &str) -> Result<(Ledger, Subject), Fai
                 chains::TokenKind::Erc20 => TokenKind::Erc20,
                 chains::TokenKind::Unknown => TokenKind::Unknown,
             },
-            contracts: BTreeSet::from_iter(contracts),
+            contracts,
             bad_rows,
+            fundings,
         };
         Ok((ledger, subject))
     })

@@ -197,14 +197,18 @@ mod tests {
 
     #[test]
     fn malformed_events_are_counted() {
+        // An address with bits above its 160, and a value of 300.
         let dirty = format!("0x{}", "f".repeat(64));
+        let long = format!("0x{}", "f".repeat(75) + "00000");
         let logs = read(&[
+            with(json!({"data": long})),
+            with(json!({"data": word(1) + "00"})),
             with(json!({"data": "0x"})),
             with(json!({"data": "0x1234"})),
             with(json!({"topics": [TRANSFER, dirty, word(2)]})),
         ])
         .unwrap();
-        assert_eq!((logs.transfers.len(), logs.bad_rows), (0, vec![100; 3]));
+        assert_eq!((logs.transfers.len(), logs.bad_rows), (0, vec![100; 5]));
     }
 
     #[test]

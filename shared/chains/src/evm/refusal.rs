@@ -33,6 +33,14 @@ pub(super) enum Refusal {
 }
 
 impl RpcError {
+    /// Whether it may be that the node keeps no state of the block it was asked about.
+    pub(super) fn is_missing_state(&self) -> bool {
+        let text = self.message.to_lowercase();
+        ["header not found", "unknown block", "block not found", "state", "missing trie node"]
+            .iter()
+            .any(|part| text.contains(part))
+    }
+
     pub(super) fn refusal(&self) -> Refusal {
         let text = self.message.to_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));

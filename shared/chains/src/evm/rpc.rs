@@ -161,7 +161,7 @@ impl Rpc {
         let bytes = self.post(&request(id, call)).await?;
         let answer: Answer = serde_json::from_slice(&bytes).map_err(nonsense)?;
         if let Some(error) = answer.error {
-            return Err(self.failure(&error));
+            return Err(self.failure_of(call, &error));
         }
         if answer.id != Some(id.into()) {
             return Err(transient(Nonsense("it is the answer to another request".into())));
@@ -241,7 +241,7 @@ impl Rpc {
                 (Some(place), None) => {
                     answers[place] = Some(Ok(answer.result.unwrap_or_else(|| RawValue::NULL.to_owned())));
                 }
-                (Some(place), Some(error)) => match self.failure(&error) {
+                (Some(place), Some(error)) => match self.failure_of(&calls[place], &error) {
                     Failure::Refused { message } => answers[place] = Some(Err(message)),
                     failure => failed = Some(failure),
                 },
@@ -351,6 +351,14 @@ impl Rpc {
         builder.build().map_err(broken)
     }
 
+    fn failure_of(&self, call: &Call, error: &RpcError) -> Failure {
+        // Of an old block this says that its state was not kept; waiting does not bring it back.
+        if call.method == "eth_getBalance" && error.is_missing_state() {
+            return Failure::Refused { message: self.shown(&error.message) };
+        }
+        self.failure(error)
+    }
+
     fn failure(&self, error: &RpcError) -> Failure {
         let message = self.shown(&error.message);
         match error.refusal() {
@@ -394,15 +402,22 @@ impl Rpc {
     }
 
     pub(super) fn error(&self, failure: Failure) -> SourceError {
-        let host = self.host.clone();
-        match failure {
-            Failure::Throttled { retry_after } => SourceError::Throttled { host, retry_after },
-            Failure::Transient { source } | Failure::TimedOut { source } => SourceError::Unavailable { host, source },
-            Failure::Denied { message } => SourceError::Misconfigured { host, reason: message },
-            Failure::Unsupported { reason } => SourceError::Unsupported { reason },
-            Failure::Refused { message: reason }
-            | Failure::TooManyResults { message: reason, .. }
-            | Failure::TooWide { message: reason, .. } => SourceError::Refused { host, reason },
+        failure.of(&self.host)
+    }
+}
+
+impl Failure {
+    /// As what `host` is to blame for.
+    pub(super) fn of(self, host: &str) -> SourceError {
+        let host = host.to_owned();
+        match self {
+            Self::Throttled { retry_after } => SourceError::Throttled { host, retry_after },
+            Self::Transient { source } | Self::TimedOut { source } => SourceError::Unavailable { host, source },
+            Self::Denied { message } => SourceError::Misconfigured { host, reason: message },
+            Self::Unsupported { reason } => SourceError::Unsupported { reason },
+            Self::Refused { message: reason }
+            | Self::TooManyResults { message: reason, .. }
+            | Self::TooWide { message: reason, .. } => SourceError::Refused { host, reason },
         }
     }
 }

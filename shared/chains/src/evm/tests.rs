@@ -75,6 +75,12 @@ struct Node {
     batch_refusal: Fault,
     calls: BTreeMap<String, String>,
     codes: BTreeMap<Address, String>,
+    /// Transfers of the chain's own coin: block, sender, receiver and amount. No fees are paid.
+    payments: Vec<(u64, Address, Address, u64)>,
+    /// Whether a payment of this amount is a contract's, which no transaction shows.
+    internal: Option<u64>,
+    /// What is said of state that is not kept.
+    forgotten: (i64, &'static str),
     requests: AtomicUsize,
     ranges: Mutex<Vec<(u64, u64)>>,
 }
@@ -96,6 +102,9 @@ impl Default for Node {
             batch_refusal: Fault::Rpc(-32600, "batch requests are not supported"),
             calls: BTreeMap::from([(contract::TOTAL_SUPPLY.to_owned(), supply)]),
             codes: BTreeMap::from([(TOKEN, "0x6080".to_owned())]),
+            payments: Vec::new(),
+            internal: None,
+            forgotten: (-32000, "missing trie node 00aa (path ) state 0xbb is not available"),
             requests: AtomicUsize::new(0),
             ranges: Mutex::default(),
         }
@@ -170,10 +179,42 @@ impl Node {
         let block = params[1].as_str().unwrap();
         let block = if block == "latest" { self.head } else { hex::quantity(block).unwrap() };
         if block < self.state_from {
-            return refused(-32000, "missing trie node 00aa (path ) state 0xbb is not available");
+            return refused(self.forgotten.0, self.forgotten.1);
         }
         let code = self.codes.get(&address).filter(|_| block >= self.deployed);
         (StatusCode::OK, json!({"result": code.map_or("0x", String::as_str)}))
+    }
+
+    fn balance(&self, params: &Value) -> (StatusCode, Value) {
+        let address: Address = params[0].as_str().unwrap().parse().unwrap();
+        let until = hex::quantity(params[1].as_str().unwrap()).unwrap();
+        if until < self.state_from {
+            return refused(self.forgotten.0, self.forgotten.1);
+        }
+        // Everyone was born rich enough.
+        let mut balance = 1_u64 << 40;
+        for (block, from, to, amount) in &self.payments {
+            if *block <= until && *to == address {
+                balance += amount;
+            }
+            if *block <= until && *from == address {
+                balance -= amount;
+            }
+        }
+        (StatusCode::OK, json!({"result": format!("{balance:#x}")}))
+    }
+
+    fn block(&self, params: &Value) -> (StatusCode, Value) {
+        let number = hex::quantity(params[0].as_str().unwrap()).unwrap();
+        let mut block = json!({"number": params[0], "timestamp": format!("{:#x}", number * 12)});
+        if params[1] == json!(true) {
+            let payments = self.payments.iter().enumerate();
+            let shown = payments.filter(|(_, payment)| payment.0 == number && self.internal != Some(payment.3));
+            let transaction = |(index, (_, from, to, amount)): (usize, &(u64, Address, Address, u64))| json!({"hash": payment_hash(index), "from": from, "to": to, "value": format!("{amount:#x}")});
+            let creation = json!({"hash": payment_hash(99), "from": STRANGER, "to": null, "value": "0x0"});
+            block["transactions"] = shown.map(transaction).chain([creation]).collect();
+        }
+        (StatusCode::OK, json!({"result": block}))
     }
 
     fn answer(&self, request: &Value) -> (StatusCode, Value) {
@@ -181,11 +222,8 @@ impl Node {
         let (status, mut body) = match request["method"].as_str().unwrap() {
             "eth_chainId" => (StatusCode::OK, json!({"result": format!("{:#x}", self.chain_id)})),
             "eth_blockNumber" => (StatusCode::OK, json!({"result": format!("{:#x}", self.head)})),
-            "eth_getBlockByNumber" => {
-                let number = hex::quantity(params[0].as_str().unwrap()).unwrap();
-                let header = json!({"number": params[0], "timestamp": format!("{:#x}", number * 12)});
-                (StatusCode::OK, json!({"result": header}))
-            }
+            "eth_getBlockByNumber" => self.block(params),
+            "eth_getBalance" => self.balance(params),
             "eth_getLogs" => self.logs(&params[0]),
             "eth_getCode" => self.code(params),
             "eth_call" => match self.calls.get(params[0]["data"].as_str().unwrap()) {
@@ -257,6 +295,12 @@ impl Node {
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         Running { node, url: url.parse().unwrap(), server }
     }
+}
+
+fn payment_hash(index: usize) -> TxHash {
+    let mut hash = [0xee; 32];
+    hash[..8].copy_from_slice(&(index as u64).to_be_bytes());
+    TxHash(hash)
 }
 
 struct Running {
@@ -695,6 +739,125 @@ async fn no_error_shows_more_of_the_url_than_its_host() {
     for text in shown {
         assert!(!text.contains("s3cret") && !text.contains("h1dden"), "{text}");
         assert!(text.contains("127.0.0.1"), "{text}");
+    }
+}
+
+fn wallet(byte: u8) -> Address {
+    Address([byte; 20])
+}
+
+fn funded(funder: u8, block: u64, index: usize, amount: u64) -> Option<Funded> {
+    let (funder, tx) = (wallet(funder), payment_hash(index));
+    Some(Funded { funder, block, tx, amount: Amount::from(amount).into() })
+}
+
+#[tokio::test]
+async fn the_nearest_funding_is_found_by_balances_and_its_block() {
+    let payments = vec![
+        (400, wallet(9), wallet(1), 50),
+        (700, wallet(9), wallet(1), 60),
+        // Spent in the block in which the token came.
+        (950, wallet(1), wallet(8), 100),
+        (949, wallet(7), wallet(2), 5),
+        (949, wallet(6), wallet(2), 80),
+        (950, wallet(5), wallet(3), 7),
+        (100, wallet(5), wallet(4), 7),
+        (951, wallet(5), wallet(4), 7),
+        (800, wallet(9), wallet(10), 33),
+    ];
+    let node = Node { payments, internal: Some(33), ..Node::default() }.start().await;
+    let asked = [1, 2, 3, 4, 10, 11].map(|byte| (wallet(byte), 950));
+    let expected = [funded(9, 700, 1, 60), funded(6, 949, 4, 80), funded(5, 950, 5, 7), None, None, None];
+    assert_eq!(node.source().fundings(&asked, 600).await.unwrap(), expected);
+    let requests = node.node.requests.load(Ordering::Relaxed);
+    assert!(requests <= 2 + 10 + 4, "batches of balances, and a block for each that got something: {requests}");
+    // The window's edge is in it.
+    for (window, expected) in [(250, funded(9, 700, 1, 60)), (249, None)] {
+        assert_eq!(node.source().fundings(&asked[..1], window).await.unwrap(), [expected], "{window}");
+    }
+    // More blocks than the chain has had.
+    assert_eq!(node.source().fundings(&[(wallet(4), 960)], u32::MAX).await.unwrap(), [funded(5, 951, 7, 7)]);
+    assert_eq!(node.source().fundings(&[(wallet(4), 0)], 10).await.unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn of_state_that_a_node_forgot_no_funding_is_known() {
+    let payments = vec![(700, wallet(9), wallet(1), 60), (5_000, wallet(9), wallet(2), 60)];
+    for forgotten in [
+        (-32000, "missing trie node 00aa (path ) state 0xbb is not available"),
+        (-32000, "header not found"),
+        (-32602, "historical state unavailable"),
+        (4444, "pruned history unavailable"),
+    ] {
+        for longest_batch in [usize::MAX, 0] {
+            let payments = payments.clone();
+            let node = Node { payments, forgotten, state_from: 4_000, longest_batch, ..Node::default() }.start().await;
+            let asked = [(wallet(1), 900), (wallet(2), 5_001)];
+            let found = node.source().fundings(&asked, 500).await.unwrap();
+            assert_eq!(found, [None, funded(9, 5_000, 1, 60)], "{forgotten:?}");
+        }
+    }
+    let elsewhere = Node { chain_id: 56, ..Node::default() }.start().await;
+    let source = elsewhere.source_with(EvmOptions { chain_id: Some(1), ..quick() });
+    assert!(matches!(source.fundings(&[], 5).await, Err(SourceError::Misconfigured { .. })));
+}
+
+#[tokio::test]
+async fn what_passes_is_waited_for_while_fundings_are_sought() {
+    let node = Node { payments: vec![(700, wallet(9), wallet(1), 60)], ..Node::default() }.start().await;
+    let source = node.source();
+    for fault in [Fault::Status(500), Fault::RetryAfter(429, 0), Fault::Garbage, Fault::Rpc(-32603, "Internal error")] {
+        node.node.faults.lock().unwrap().push_back(fault);
+        assert_eq!(source.fundings(&[(wallet(1), 900)], 500).await.unwrap(), [funded(9, 700, 0, 60)], "{fault:?}");
+    }
+    // Batches and then single calls, each as often as it is tried.
+    *node.node.faults.lock().unwrap() = std::iter::repeat_n(Fault::Status(500), 50).collect();
+    assert!(source.fundings(&[(wallet(1), 900)], 500).await.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
+async fn a_tail_that_is_replaced_within_the_confirmations_leaves_no_trace() {
+    // Two nodes behind one address: the second has other blocks from 990 on.
+    let kept = transfers(900..990, 10, 2);
+    let orphaned: Vec<Transfer> = (990..1_000).map(|block| transfer(block, 5)).collect();
+    let replacing: Vec<Transfer> = (990..1_020).step_by(3).map(|block| transfer(block, 9)).collect();
+    let before = node_with(&[&kept[..], &orphaned].concat(), 999, Provider::Unlimited).start().await;
+    let expected = [&kept[..], &replacing].concat();
+    let after = node_with(&expected, 1_040, Provider::Unlimited).start().await;
+    let options = || EvmOptions { confirmations: 12, ..quick() };
+
+    let first = before.source_with(options()).chunk(TOKEN, 0, AMPLE).await.unwrap();
+    assert_eq!((first.through, first.head.number), (987, 987));
+    let second = after.source_with(options()).chunk(TOKEN, first.through + 1, AMPLE).await.unwrap();
+    assert!([first.transfers, second.transfers].concat() == expected);
+    // The first node again, behind what is known by now: nothing new, and nothing undone.
+    let behind = before.source_with(options()).chunk(TOKEN, second.through + 1, AMPLE).await.unwrap();
+    assert_eq!((behind.transfers.len(), behind.through), (0, second.through));
+}
+
+#[tokio::test]
+async fn logs_of_blocks_that_are_not_yet_in_the_chain_or_no_longer_are_an_error_that_may_pass() {
+    let mut pending = log_of(&transfer(500, 0));
+    pending["blockNumber"] = Value::Null;
+    let mut reorganised = log_of(&transfer(500, 0));
+    reorganised["data"] = json!(format!("0x{:064x}", 1));
+    // One place holds two different events: halves of two chains.
+    for logs in [vec![(500, pending)], vec![(500, log_of(&transfer(500, 0))), (500, reorganised)]] {
+        let node = Node { logs, ..Node::default() }.start().await;
+        let error = node.source().chunk(TOKEN, 0, AMPLE).await.unwrap_err();
+        assert!(matches!(error, SourceError::Unavailable { .. }) && error.is_retryable(), "{error:?}");
+    }
+}
+
+#[test]
+fn the_result_of_one_request_is_read_by_itself() {
+    let expected = transfers(500..503, 1, 2);
+    let logs: Vec<Value> = expected.iter().rev().map(log_of).collect();
+    let read = |text: &str| read_logs(text.as_bytes(), TOKEN, (500, 502));
+    let (transfers, bad_rows) = read(&json!(logs).to_string()).unwrap();
+    assert!(transfers == expected && bad_rows == 0);
+    for text in ["", "{}", "[{}]", "null", "[1]"] {
+        assert!(matches!(read(text), Err(SourceError::Unavailable { .. })), "{text}");
     }
 }
 

@@ -19,8 +19,22 @@ impl Hubs<'_> {
 
     /// Why the address joins nothing; `None` if it may join.
     pub(super) fn reason(&self, address: Address, degree: u32) -> Option<Reason> {
+        self.nature(address, degree).filter(|_| !self.parameters.include_hubs)
+    }
+
+    /// Whether people who have nothing to do with each other get the token there, as from a pool.
+    pub(super) fn is_market(&self, address: Address, degree: u32) -> bool {
+        let nature = self.nature(address, degree);
+        // A token's own contract sells nothing: it distributes.
+        address != self.subject.address
+            && (self.kind(address) == Kind::Contract
+                || matches!(nature, Some(Reason::Degree | Reason::Contract | Reason::Pool | Reason::Router)))
+    }
+
+    /// What makes it a hub, whether or not hubs are included.
+    fn nature(&self, address: Address, degree: u32) -> Option<Reason> {
         let by_degree = (degree >= self.parameters.hub_degree).then_some(Reason::Degree);
-        let reason = match self.kind(address) {
+        match self.kind(address) {
             Kind::Exchange => Some(Reason::Exchange),
             Kind::Pool => Some(Reason::Pool),
             Kind::Bridge => Some(Reason::Bridge),
@@ -28,8 +42,7 @@ impl Hubs<'_> {
             Kind::Burn => Some(Reason::Burn),
             Kind::Contract if self.parameters.contracts_are_hubs => Some(Reason::Contract),
             Kind::Contract | Kind::Wallet => by_degree,
-        };
-        reason.filter(|_| !self.parameters.include_hubs)
+        }
     }
 
     /// What labelled burn addresses hold, wherever they rank.

@@ -376,7 +376,7 @@ fn why_two_are_not_connected_is_said() {
     };
     let (hub, alone, other) = (extra(3, None), extra(4, None), extra(5, Some(Digest([8; 32]))));
     let reason = Reason::Exchange;
-    report.excluded.push(Excluded { address: hub, reason, degree: 300, share: 0.1 });
+    report.excluded.push(Excluded { address: hub, reason, degree: 300, share: 0.1, within: None });
     let stranger = member(9);
     let here = member(0);
     assert_eq!(report.path(stranger, here), Err(PathError::NotAHolder(stranger)));
