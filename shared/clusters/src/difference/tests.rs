@@ -33,7 +33,10 @@ fn clusters(sets: &[&[u8]]) -> Vec<Cluster> {
     sets.iter().enumerate().map(cluster).collect()
 }
 
-fn turns(before: &[&[u8]], after: &[&[u8]]) -> (Vec<(Turn, Vec<u8>, Vec<u8>)>, u32) {
+/// What became of clusters, who joined them and who left.
+type Turned = (Turn, Vec<u8>, Vec<u8>);
+
+fn turns(before: &[&[u8]], after: &[&[u8]]) -> (Vec<Turned>, u32) {
     let empty = analyse(&Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
     let with = |sets| Report { clusters: clusters(sets), ..empty.clone() };
     let found = difference(&with(before), &with(after));
