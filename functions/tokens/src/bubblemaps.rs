@@ -264,7 +264,7 @@ fn date(millis: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clusters::{Labels, Ledger, Parameters, Subject, analyse, sample};
+    use clusters::{Ledger, Parameters, Subject, analyse, sample};
     use serde_json::{Value, json, to_value};
 
     use super::*;
