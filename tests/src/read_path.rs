@@ -59,6 +59,7 @@ async fn the_report_is_what_the_engine_says_of_all_transfers() {
         kind: TokenKind::Erc20,
         contracts: BTreeSet::new(),
         bad_rows: 0,
+        duplicate_rows: 0,
     };
     let parameters = Parameters { top: 50, hub_degree: 20, ..Parameters::default() };
     let mut expected = serde_json::to_value(analyse(&ledger, &subject, &Labels::builtin(CHAIN), &parameters)).unwrap();

@@ -79,7 +79,7 @@ pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: 
         common_funders: Vec::new(),
         acquisitions: Vec::new(),
         metrics: findings.metrics(rest),
-        health: Health { bad_rows: subject.bad_rows, ..findings.health() },
+        health: Health { bad_rows: subject.bad_rows, duplicate_rows: subject.duplicate_rows, ..findings.health() },
         digest: partition::digest(&findings.parties, &findings.holders),
         computed_at: None,
         duration_ms: None,
@@ -317,6 +317,7 @@ impl Findings<'_> {
         Health {
             rows: self.ledger.totals.rows,
             bad_rows: 0,
+            duplicate_rows: 0,
             zero_value_rows: self.ledger.totals.zero_value_rows,
             self_transfers: self.ledger.totals.self_transfers,
             negative: self.ranking.negative.iter().take(WORST).map(negative).collect(),

@@ -277,6 +277,9 @@ pub struct Health {
     pub rows: u64,
     /// Rows of the source that could not be read and were left out.
     pub bad_rows: u64,
+    /// Rows of the source that repeated an earlier one and were left out, as far as the source noticed.
+    #[serde(default)]
+    pub duplicate_rows: u64,
     pub zero_value_rows: u64,
     pub self_transfers: u64,
     /// The 50 lowest negative balances, lowest first.

@@ -124,6 +124,7 @@ impl Token {
             kind: TokenKind::Erc20,
             contracts: BTreeSet::from([self.contract]),
             bad_rows: 0,
+            duplicate_rows: 0,
         }
     }
 

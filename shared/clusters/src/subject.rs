@@ -24,6 +24,8 @@ pub struct Subject {
     pub contracts: BTreeSet<Address>,
     /// Rows of the source that could not be read and were left out.
     pub bad_rows: u64,
+    /// Rows of the source that were there before and were left out.
+    pub duplicate_rows: u64,
 }
 
 /// The standard the token is known to follow.
