@@ -60,6 +60,7 @@ async fn the_report_is_what_the_engine_says_of_all_transfers() {
         contracts: BTreeSet::new(),
         bad_rows: 0,
         fundings: BTreeMap::new(),
+        duplicate_rows: 0,
     };
     let parameters = Parameters { top: 50, hub_degree: 20, ..Parameters::default() };
     let mut expected = serde_json::to_value(analyse(&ledger, &subject, &Labels::builtin(CHAIN), &parameters)).unwrap();

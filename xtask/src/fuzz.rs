@@ -109,6 +109,6 @@ mod tests {
     fn an_unknown_target_is_refused_with_those_there_are() {
         let options = Options { target: Some("no-such".into()), seconds: 1, input: None };
         let said = run(&shell::root(), &options).unwrap_err().to_string();
-        assert!(said.contains("no-such") && said.contains("bearer-claims, bearer-token"), "{said}");
+        assert!(said.contains("no-such") && said.contains("bearer-claims, bearer-token, csv"), "{said}");
     }
 }

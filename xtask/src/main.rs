@@ -72,6 +72,8 @@ enum Task {
 enum Bench {
     /// Measure each function from its start to its first answer, beside a bare lambda_runtime function
     Init(bench::Options),
+    /// Measure reports from a large CSV file beside other libraries, and that all agree
+    Clusters(bench::clusters::Options),
 }
 
 fn main() -> ExitCode {
@@ -94,6 +96,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { which: None } => bench::all(&root),
         Task::Bench { which: Some(Bench::Init(options)) } => bench::init(&root, &options),
         Task::Accuracy(options) => accuracy::run(&root, &options),
+        Task::Bench { which: Some(Bench::Clusters(options)) } => bench::clusters::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::NewEndpoint(request) => new_endpoint::write(&root, &request),
         Task::Openapi => inventory::write_document(&root, &inventory::ask(&root)?),

@@ -43,6 +43,26 @@ pub(crate) fn prepare(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The Python of `target/<name>` with the packages of `requirements`; made unless it is there and current.
+pub(crate) fn python(root: &Path, name: &str, requirements: &str) -> Result<PathBuf> {
+    let wanted = fs::read_to_string(root.join(requirements)).doing(|| format!("reading {requirements}"))?;
+    let folder = root.join("target").join(name);
+    let python = folder.join("bin/python");
+    let stamp = folder.join(STAMP);
+    if python.exists() && fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted) {
+        return Ok(python);
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).doing(|| format!("removing {}", folder.display()))?;
+    }
+    println!("making target/{name} from {requirements}");
+    make(root, &folder)?;
+    let install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-r", requirements];
+    shell::run(&mut shell::command(root, &python.to_string_lossy(), &install))?;
+    fs::write(&stamp, &wanted).doing(|| format!("writing {}", stamp.display()))?;
+    Ok(python)
+}
+
 fn folder(root: &Path) -> PathBuf {
     root.join("target").join("venv")
 }
@@ -91,10 +111,12 @@ mod tests {
 
     #[test]
     fn every_requirement_is_pinned() {
-        let requirements = fs::read_to_string(shell::root().join(REQUIREMENTS)).unwrap();
-        assert!(packages(&requirements).count() > 0);
-        for package in packages(&requirements) {
-            assert!(package.split_once("==").is_some_and(|(_, version)| !version.is_empty()), "{package}");
+        for file in [REQUIREMENTS, crate::bench::clusters::REQUIREMENTS] {
+            let requirements = fs::read_to_string(shell::root().join(file)).unwrap();
+            assert!(packages(&requirements).count() > 0);
+            for package in packages(&requirements) {
+                assert!(package.split_once("==").is_some_and(|(_, version)| !version.is_empty()), "{package}");
+            }
         }
     }
 

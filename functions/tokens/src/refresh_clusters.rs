@@ -66,6 +66,7 @@ async fn refresh(app: App, message: RefreshClusters, run: Run<App>) -> Result<Ou
         contracts: BTreeSet::from_iter(contracts),
         bad_rows,
         fundings: BTreeMap::new(),
+        duplicate_rows: 0,
     };
     let labels = Labels::builtin(&token.chain);
     let mut report = blocking(move || analyse(&ledger, &subject, &labels, &parameters)).await?;

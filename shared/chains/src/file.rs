@@ -15,7 +15,8 @@ use crate::source::{supply, whole_blocks};
 use crate::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
 /// A chain whose transfers lie in CSV files, as [`crate::read_csv`] understands them. Rows may be in any order; files of
-/// one directory must not overlap, for no row is taken for a repetition of another.
+/// one directory must not overlap, for no row is taken for a repetition of one in another file. A row repeated in its
+/// file is left out and counted as a bad row, as far as [`crate::read_csv`] notices.
 ///
 /// A sidecar `<file>.tokens.json` may say what the rows do not:
 /// `[{"address":"0x…","name":"…","symbol":"…","decimals":18,"contracts":["0x…"]}]`, all but the address optional. A file
@@ -320,7 +321,7 @@ fn read(stamps: &[Stamp], token: Option<Address>, skip_bad_rows: bool) -> Result
             Ok(())
         };
         let scanned = scan(file, &options, take, |_| {})?;
-        rows.bad_rows += scanned.bad_rows;
+        rows.bad_rows += scanned.bad_rows + scanned.duplicate_rows;
         for token in tokens {
             overview.contracts.extend(token.contracts.iter().copied());
             overview.tokens.insert(token.address, token);

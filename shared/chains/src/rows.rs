@@ -1,9 +1,13 @@
+mod decode;
+mod repeated;
+
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clusters::{Address, Amount, Transfer, TxHash};
+use repeated::{Repeated, Seen};
 
 use crate::{BadInput, SourceError, hex};
 
@@ -30,6 +34,8 @@ pub struct CsvSummary {
     /// Rows that could not be read, whichever token they may have been of.
     pub bad_rows: u64,
     pub first_bad: Option<BadInput>,
+    /// Rows left out because an earlier one is the same, whichever token they were of.
+    pub duplicate_rows: u64,
     /// The token of the rows given to the sink, where the file names it.
     pub token: Option<Address>,
 }
@@ -40,11 +46,16 @@ pub struct CsvSummary {
 /// (`block_number,timestamp,tx_hash,log_index,token,from,to,value_raw`), those of ethereum-etl and of the Etherscan
 /// export. Values are decimal or 0x-hex; timestamps are seconds since 1970 or ISO 8601, without an offset UTC. Every row
 /// is checked, also those of other tokens. `sink` gets the rows in the file's order; `progress` the bytes of `reader`
-/// (that is, compressed bytes) taken so far, about four times a MiB of text.
+/// (that is, compressed bytes) taken so far, about four times a MiB of text. What is compressed is decompressed in a
+/// thread beside.
+///
+/// A row with the transaction and log index of an earlier one is not given to the sink: the same row again is counted in
+/// `duplicate_rows`, one that says something else is a bad row. This is noticed while the block number stays the same,
+/// for 16,384 rows, so everywhere in a file in the order of the chain; not where rows lack a log index.
 ///
 /// Errors: [`SourceError::BadInput`], [`SourceError::MissingOption`] (`token` or `decimals`), [`SourceError::File`].
 pub fn read_csv(
-    reader: impl Read,
+    reader: impl Read + Send,
     options: &CsvOptions,
     mut sink: impl FnMut(&Transfer),
     progress: impl FnMut(u64),
@@ -80,11 +91,12 @@ pub fn read_csv(
         progress,
     )?;
     let token = token.filter(|_| named);
-    Ok(CsvSummary { rows, other_rows, bad_rows: scanned.bad_rows, first_bad: scanned.first_bad, token })
+    let Scanned { bad_rows, first_bad, duplicate_rows } = scanned;
+    Ok(CsvSummary { rows, other_rows, bad_rows, first_bad, duplicate_rows, token })
 }
 
 /// A row as it stands in the file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) transfer: Transfer,
     /// `None` where the file has no column for it.
@@ -95,6 +107,7 @@ pub(crate) struct Row {
 pub(crate) struct Scanned {
     pub(crate) bad_rows: u64,
     pub(crate) first_bad: Option<BadInput>,
+    pub(crate) duplicate_rows: u64,
 }
 
 /// Room for the text being read, and so the longest row. Small enough to stay in a core's cache.
@@ -102,21 +115,37 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// [`read_csv`] without an opinion on tokens: the sink sees every good row, and may end the scan with an error.
 pub(crate) fn scan(
-    reader: impl Read,
+    reader: impl Read + Send,
     options: &CsvOptions,
-    mut sink: impl FnMut(&Row) -> Result<(), SourceError>,
+    sink: impl FnMut(&Row) -> Result<(), SourceError>,
     mut progress: impl FnMut(u64),
 ) -> Result<Scanned, SourceError> {
-    let failed = |source| SourceError::File { file: options.file.clone(), source };
-    let taken = Cell::new(0);
-    let mut text = decompress(Counting { inner: reader, taken: &taken }).map_err(failed)?;
+    let taken = AtomicU64::new(0);
+    let progress = || progress(taken.load(Ordering::Relaxed));
+    decode::with_text(reader, &taken, |text| scan_text(text, options, sink, progress))
+        .map_err(|source| SourceError::File { file: options.file.clone(), source })?
+}
 
+fn scan_text(
+    text: &mut dyn Read,
+    options: &CsvOptions,
+    mut sink: impl FnMut(&Row) -> Result<(), SourceError>,
+    mut progress: impl FnMut(),
+) -> Result<Scanned, SourceError> {
+    let failed = |source| SourceError::File { file: options.file.clone(), source };
     // One byte more than a row may have, for the line feed that a last line may lack.
     let mut buffer = vec![0; BUFFER_BYTES + 1];
     let (mut start, mut end, mut ended) = (0, 0, false);
-    let mut scanner =
-        Scanner { options, layout: None, line: 1, scratch: Scratch::default(), scanned: Scanned::default() };
+    let mut scanner = Scanner {
+        options,
+        layout: None,
+        line: 1,
+        scratch: Scratch::default(),
+        repeated: Repeated::default(),
+        scanned: Scanned::default(),
+    };
     let mut row = Row { transfer: EMPTY, token: None };
+    let mut known = KnownToken { text: [0; 42], token: Address::ZERO };
     // Inside a row too long to keep, the rest of which is to be passed over.
     let mut discarding = false;
 
@@ -136,7 +165,7 @@ pub(crate) fn scan(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),
         }
-        progress(taken.get());
+        progress();
 
         if discarding {
             match memchr::memchr(b'\n', &buffer[..end]) {
@@ -155,11 +184,14 @@ pub(crate) fn scan(
         while start < limit {
             // The common row costs one pass over its bytes and nothing else.
             if let Some(layout) = &scanner.layout
-                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut row)
+                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut known, &mut row)
             {
+                let new = scanner.is_new(&row)?;
                 scanner.line += 1;
                 start += used;
-                sink(&row)?;
+                if new {
+                    sink(&row)?;
+                }
                 continue;
             }
             let rest = &buffer[start..limit];
@@ -198,37 +230,13 @@ const EMPTY: Transfer = Transfer {
 
 const HEADER: &str = "a header naming the columns";
 const LONG: &str = "a row of at most 256 KiB";
+const SAME_PLACE: &str = "another log index, or the same row: an earlier row of this transaction has it";
 const QUOTE: &str = "a closing quote, then a comma or the end of the line";
 
 impl From<BadInput> for SourceError {
     fn from(bad: BadInput) -> Self {
         Self::BadInput(Box::new(bad))
     }
-}
-
-struct Counting<'a, R> {
-    inner: R,
-    taken: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Counting<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.taken.set(self.taken.get().saturating_add(count as u64));
-        Ok(count)
-    }
-}
-
-fn decompress<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut magic = Vec::with_capacity(4);
-    reader.by_ref().take(4).read_to_end(&mut magic)?;
-    let kind: [u8; 4] = std::array::from_fn(|i| magic.get(i).copied().unwrap_or(0));
-    let reader = io::Cursor::new(magic).chain(reader);
-    Ok(match kind {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(reader)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::new(reader)?),
-        _ => Box::new(reader),
-    })
 }
 
 /// What a column is for.
@@ -260,6 +268,12 @@ const NAMES: [(Column, &[&str]); 9] = [
     (Column::Value, &["valueraw", "value"]),
     (Column::Quantity, &["quantity", "tokenvalue", "amount"]),
 ];
+
+/// The token read last, and how it was written.
+struct KnownToken {
+    text: [u8; 42],
+    token: Address,
+}
 
 #[derive(Debug)]
 struct Layout {
@@ -323,7 +337,7 @@ impl Layout {
 
     /// Reads a row without quotes, blanks or anything else out of the ordinary; `None` leaves it to the slow path,
     /// which also says what is wrong with it. Returns the bytes used, the line feed included.
-    fn plain_row(&self, text: &[u8], row: &mut Row) -> Option<usize> {
+    fn plain_row(&self, text: &[u8], known: &mut KnownToken, row: &mut Row) -> Option<usize> {
         let mut at = 0;
         let mut columns = self.columns.iter();
         let mut next = columns.next();
@@ -362,7 +376,13 @@ impl Layout {
                     66
                 }
                 Column::Token => {
-                    row.token = Some(Address(leading_hex(rest)?));
+                    let text = rest.first_chunk()?;
+                    // Nearly all rows have the token of the row before.
+                    if *text != known.text {
+                        known.token = Address(leading_hex(text)?);
+                        known.text = *text;
+                    }
+                    row.token = Some(known.token);
                     42
                 }
                 Column::From => {
@@ -650,6 +670,7 @@ struct Scanner<'a> {
     /// Of the row to be read next.
     line: u64,
     scratch: Scratch,
+    repeated: Repeated,
     scanned: Scanned,
 }
 
@@ -699,12 +720,35 @@ impl Scanner<'_> {
             let got = format!("{found} columns");
             failed = Some(self.bad_input("(row)", format!("{wanted} columns").into(), got.as_bytes()));
         }
-        let good = failed.is_none();
-        if let Some(bad) = failed {
-            self.count(bad)?;
-        }
+        let good = match failed {
+            None => self.is_new(row)?,
+            Some(bad) => {
+                self.count(bad)?;
+                false
+            }
+        };
         self.line += lines;
         Ok((used, good))
+    }
+
+    /// Counts the row if an earlier one had its place in the chain.
+    #[inline]
+    fn is_new(&mut self, row: &Row) -> Result<bool, SourceError> {
+        match self.repeated.see(row) {
+            Seen::New => return Ok(true),
+            Seen::Again => self.scanned.duplicate_rows += 1,
+            Seen::Contradicted => self.contradicted(row)?,
+        }
+        Ok(false)
+    }
+
+    #[cold]
+    fn contradicted(&mut self, row: &Row) -> Result<(), SourceError> {
+        let layout = self.layout.as_ref();
+        let place = layout.and_then(|layout| layout.columns.iter().position(|column| *column == Column::LogIndex));
+        let name = layout.zip(place).map(|(layout, place)| layout.names[place].clone()).unwrap_or_default();
+        let index = row.transfer.log_index.map(|index| index.to_string()).unwrap_or_default();
+        self.bad(&name, SAME_PLACE.into(), index.as_bytes())
     }
 
     fn bad_input(&self, column: &str, expected: Cow<'static, str>, got: &[u8]) -> BadInput {

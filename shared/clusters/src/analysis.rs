@@ -381,6 +381,7 @@ impl Findings<'_> {
         Health {
             rows: self.ledger.totals.rows,
             bad_rows: self.subject.bad_rows,
+            duplicate_rows: self.subject.duplicate_rows,
             zero_value_rows: self.ledger.totals.zero_value_rows,
             self_transfers: self.ledger.totals.self_transfers,
             unknown_fundings: self.joints.unfunded,

@@ -63,9 +63,11 @@ impl Report {
             let sum = shown(supply.negative_sum, supply.display.negative_sum);
             writeln!(out, "  history is missing: {} addresses are below zero, by {sum}", supply.negative_count)?;
         }
-        for (what, count) in
-            [("rows could not be read", health.bad_rows), ("rows move nothing", health.zero_value_rows)]
-        {
+        for (what, count) in [
+            ("rows could not be read", health.bad_rows),
+            ("rows repeat an earlier one", health.duplicate_rows),
+            ("rows move nothing", health.zero_value_rows),
+        ] {
             if count > 0 {
                 writeln!(out, "  {count} {what}")?;
             }

@@ -294,6 +294,9 @@ pub struct Health {
     pub rows: u64,
     /// Rows of the source that could not be read and were left out.
     pub bad_rows: u64,
+    /// Rows of the source that repeated an earlier one and were left out, as far as the source noticed.
+    #[serde(default)]
+    pub duplicate_rows: u64,
     pub zero_value_rows: u64,
     pub self_transfers: u64,
     /// Top holders, hubs not counted, of whose funding the source could tell nothing; 0 unless common funders are asked

@@ -126,6 +126,7 @@ impl Token {
             contracts: BTreeSet::from([self.contract]),
             bad_rows: 0,
             fundings: BTreeMap::new(),
+            duplicate_rows: 0,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Subject {
     pub contracts: BTreeSet<Address>,
     /// Rows of the source that could not be read and were left out.
     pub bad_rows: u64,
+    /// Rows of the source that were there before and were left out.
+    pub duplicate_rows: u64,
     /// The nearest funding of holders before they began with the token, by holder, as far as the source could tell.
     pub fundings: BTreeMap<Address, Funded>,
 }

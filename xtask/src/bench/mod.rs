@@ -1,5 +1,7 @@
-//! Benchmarks: the crates' own (criterion), and what a function's start costs beside the least there is.
+//! Benchmarks: the crates' own (criterion), what a function's start costs beside the least there is, and reports beside
+//! other libraries.
 
+pub(crate) mod clusters;
 mod report;
 mod runtime_api;
 mod start;

@@ -136,7 +136,7 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
     }
     let bar = bar(sizes.iter().sum(), "{bar:40} {percent}% of {total_bytes}, {eta} left");
     let mut ledger = Ledger::new();
-    let (mut token, mut bad_rows, mut before) = (arguments.token, 0, 0);
+    let (mut token, mut bad_rows, mut duplicate_rows, mut before) = (arguments.token, 0, 0, 0);
     for (path, size) in arguments.files.iter().zip(sizes) {
         let name = path.display().to_string();
         let options = CsvOptions {
@@ -162,6 +162,7 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         ledger.extend_from_slice(&rows);
         token = token.or(summary.token);
         bad_rows += summary.bad_rows;
+        duplicate_rows += summary.duplicate_rows;
         before += size;
     }
     bar.finish_and_clear();
@@ -182,6 +183,7 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         contracts,
         bad_rows,
         fundings,
+        duplicate_rows,
         ..Subject::default()
     };
     Ok((ledger, subject))
@@ -245,6 +247,7 @@ fn read_chain(arguments: &Arguments, labels: &Labels, url: &str) -> Result<(Ledg
             contracts,
             bad_rows,
             fundings,
+            duplicate_rows: 0,
         };
         Ok((ledger, subject))
     })

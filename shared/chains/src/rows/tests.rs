@@ -61,8 +61,8 @@ fn our_own_columns_are_read() {
 
 #[test]
 fn a_file_may_end_without_a_line_feed_and_hold_blank_lines() {
-    let text = format!("\u{feff}{OWN}\n{}\r\n\n{}", good_row().trim_end(), good_row().trim_end());
-    assert_eq!(read(&text).unwrap(), [expected(), expected()]);
+    let text = format!("\u{feff}{OWN}\n{}\r\n\n{}", good_row().trim_end(), own_row(3, "4").trim_end());
+    assert_eq!(read(&text).unwrap(), [expected(), Transfer { log_index: Some(4), ..expected() }]);
     assert_eq!(read(OWN.trim_end()).unwrap(), []);
 }
 
@@ -178,13 +178,14 @@ fn bad_rows_are_counted_when_asked_and_the_others_are_read() {
     let long = format!("{}\n", "9".repeat(3 * BUFFER_BYTES));
     let bad = [own_row(0, "x"), "\n".into(), own_row(6, "\"0x"), own_row(3, "\"a\"b"), long, "1,2\n".into()];
     let mut text = OWN.to_owned();
-    for row in bad {
+    for (index, row) in (0..).zip(bad) {
         text += &row;
-        text += &good_row();
+        text += &own_row(3, &index.to_string());
     }
     text += &own_row(7, "\"unclosed");
     let (transfers, summary) = read_with(text.as_bytes(), &options).unwrap();
-    assert_eq!(transfers, vec![expected(); 6]);
+    let good = (0..6).map(|index| Transfer { log_index: Some(index), ..expected() });
+    assert_eq!(transfers, good.collect::<Vec<_>>());
     assert_eq!((summary.rows, summary.bad_rows), (6, 6));
     let first = summary.first_bad.unwrap();
     assert_eq!((first.line, first.column.as_str()), (2, "block_number"));
@@ -217,7 +218,8 @@ fn a_stray_quote_is_an_error_where_it_stands() {
 #[test]
 fn several_tokens_in_a_file_need_a_choice() {
     let other = address(7);
-    let text = format!("{OWN}{}{}", good_row(), own_row(4, &other.to_string()));
+    let other_row = own_row(4, &other.to_string()).replace(",3,", ",4,");
+    let text = format!("{OWN}{}{other_row}", good_row());
     assert_eq!(
         read(&text).unwrap_err().to_string(),
         format!("a.csv: option `token` is needed: the file holds several tokens, {TOKEN} and {other} among them")
@@ -252,10 +254,108 @@ fn timestamps_are_seconds_or_iso_8601() {
 #[test]
 fn damaged_compression_is_an_error_of_the_file() {
     let mut packed = gzip(format!("{OWN}{}", good_row().repeat(50)).as_bytes());
+    let text = format!("{OWN}{}", good_row().repeat(50));
+    let whole = zstd::encode_all(text.as_bytes(), 1).unwrap();
     packed.truncate(packed.len() - 10);
-    let error = read_with(&packed, &options()).unwrap_err();
-    assert_eq!(error.to_string(), "a.csv: cannot be read");
-    assert!(matches!(error, SourceError::File { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof));
+    // Cut in its own header there is no text at all, so the columns are missing.
+    for packed in [&packed[..5], &whole[..6]] {
+        assert!(read_with(packed, &options()).is_err());
+    }
+    for packed in [&packed[..], &whole[..whole.len() - 1]] {
+        let error = read_with(packed, &options()).unwrap_err();
+        assert_eq!(error.to_string(), "a.csv: cannot be read");
+        let SourceError::File { source, .. } = error else { panic!("{error}") };
+        assert_eq!(source.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(source.to_string().starts_with("truncated: "), "{source}");
+    }
+    let mut damaged = gzip(text.as_bytes());
+    damaged[20..30].fill(0xff);
+    let error = read_with(&damaged, &options()).unwrap_err();
+    assert!(matches!(&error, SourceError::File { source, .. } if source.to_string().contains("damaged")), "{error:?}");
+}
+
+#[test]
+fn rows_before_the_end_of_a_truncated_file_are_given_before_the_error() {
+    let text: String = (0..20_000).map(|index| own_row(3, &index.to_string())).collect();
+    let mut packed = gzip(format!("{OWN}{text}").as_bytes());
+    packed.truncate(packed.len() - 10);
+    let mut rows = 0;
+    assert!(read_csv(packed.as_slice(), &options(), |_| rows += 1, |_| {}).is_err());
+    assert!(rows > 19_000, "{rows}");
+}
+
+#[test]
+fn an_error_in_the_first_rows_of_a_large_compressed_file_ends_its_decompression() {
+    let text: String = (0..50_000).map(|index| own_row(3, &index.to_string())).collect();
+    for packed in [gzip(format!("{OWN}{}{text}", own_row(0, "x")).as_bytes()), {
+        zstd::encode_all(format!("{OWN}{}{text}", own_row(0, "x")).as_bytes(), 1).unwrap()
+    }] {
+        let mut taken = 0;
+        let error = read_csv(packed.as_slice(), &options(), |_| {}, |bytes| taken = bytes).unwrap_err();
+        assert!(error.to_string().starts_with("a.csv: line 2, column block_number"), "{error}");
+        assert!(taken > 0);
+    }
+}
+
+#[test]
+fn a_row_there_twice_is_counted_and_given_once() {
+    let other_tx = own_row(2, &TxHash([8; 32]).to_string());
+    let other_block = own_row(0, "18");
+    let text = format!("{OWN}{0}{0}{other_tx}{1}{0}{other_block}{other_block}", good_row(), own_row(3, "5"));
+    let (transfers, summary) = read_with(text.as_bytes(), &options()).unwrap();
+    assert_eq!((summary.rows, summary.duplicate_rows, summary.bad_rows), (4, 3, 0));
+    assert_eq!(transfers.len(), 4);
+    // Among many in a block, and not by their order.
+    let rows: Vec<String> = (0..100).rev().map(|index| own_row(3, &index.to_string())).collect();
+    let text = format!("{OWN}{}{}", rows.concat(), rows.concat());
+    let (transfers, summary) = read_with(text.as_bytes(), &options()).unwrap();
+    assert_eq!((transfers.len(), summary.duplicate_rows), (100, 100));
+    // Without a log index nothing says that two rows are one.
+    let text = format!("{OWN}{0}{0}", own_row(3, ""));
+    assert_eq!(read(&text).unwrap().len(), 2);
+}
+
+#[test]
+fn two_rows_that_say_different_things_of_one_event_are_bad() {
+    let text = format!("{OWN}{}{}{}", good_row(), own_row(7, "9"), own_row(3, "\"4\""));
+    let error = read(&text).unwrap_err().to_string();
+    assert!(error.starts_with("a.csv: line 3, column log_index: expected another log index"), "{error}");
+    let (transfers, summary) = read_with(text.as_bytes(), &CsvOptions { skip_bad_rows: true, ..options() }).unwrap();
+    assert_eq!((transfers.len(), summary.bad_rows, summary.duplicate_rows), (2, 1, 0));
+}
+
+#[test]
+fn nul_bytes_are_an_error_in_a_field_and_in_the_header() {
+    for column in [0, 1, 2, 3, 4, 5, 6, 7] {
+        let name = OWN.trim_end().split(',').nth(column).unwrap();
+        let error = read(&format!("{OWN}{}", own_row(column, "1\0"))).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("a.csv: line 2, column {name}: expected")), "{error}");
+    }
+    let wide: Vec<u8> = OWN.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = read_with(&wide, &options()).unwrap_err().to_string();
+    assert!(error.starts_with("a.csv: line 1, column (header): expected a column"), "{error}");
+}
+
+#[test]
+fn a_line_of_a_million_columns_is_an_error() {
+    let wide = ",".repeat(1_000_000);
+    for (text, line) in [(format!("{wide}\n"), 1), (format!("{OWN}{wide}\n"), 2)] {
+        let error = read(&text).unwrap_err().to_string();
+        let start = format!("a.csv: line {line}, column (row): expected a row of at most 256 KiB");
+        assert!(error.starts_with(&start), "{error}");
+    }
+    let error = read(&format!("{OWN}{}\n", ",".repeat(200_000))).unwrap_err().to_string();
+    assert_eq!(error, "a.csv: line 2, column (row): expected 8 columns, got \"200001 columns\"");
+}
+
+#[test]
+fn values_below_zero_or_beyond_256_bits_are_errors() {
+    let beyond = "1".to_owned() + &"0".repeat(90);
+    for value in ["-1", "-0", "+1", "1.0", "1e3", "", &beyond, &format!("0x1{}", "0".repeat(75))] {
+        let error = read(&format!("{OWN}{}", own_row(7, value))).unwrap_err().to_string();
+        let start = "a.csv: line 2, column value_raw: expected a whole number below 2^256, decimal or 0x-hex, got ";
+        assert!(error.starts_with(start), "{value}: {error}");
+    }
 }
 
 #[test]
@@ -263,7 +363,7 @@ fn progress_is_told_in_bytes_of_the_compressed_input() {
     let packed = gzip(format!("{OWN}{}", good_row().repeat(5000)).as_bytes());
     let mut seen = Vec::new();
     let summary = read_csv(packed.as_slice(), &options(), |_| {}, |bytes| seen.push(bytes)).unwrap();
-    assert_eq!(summary.rows, 5000);
+    assert_eq!((summary.rows, summary.duplicate_rows), (1, 4999));
     assert!(seen.is_sorted());
     assert_eq!(seen.last(), Some(&(packed.len() as u64)));
 }
@@ -401,7 +501,7 @@ proptest! {
         }
         let options = CsvOptions { skip_bad_rows: true, ..options() };
         let (transfers, summary) = read_with(text.as_bytes(), &options).unwrap();
-        prop_assert_eq!((summary.rows, summary.bad_rows), (good, bad));
+        prop_assert_eq!((summary.rows + summary.duplicate_rows, summary.bad_rows), (good, bad));
         prop_assert!(transfers.iter().all(|transfer| *transfer == expected()));
     }
 

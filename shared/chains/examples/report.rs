@@ -1,0 +1,143 @@
+//! From a CSV file to a report in one process, for `cargo xtask bench clusters` and for profilers. Times are CPU time of
+//! this thread, which other processes do not change; each command prints a line of JSON.
+//!
+//! * `write ROWS PATH` writes a made-up token's transfers;
+//! * `run FILE` reports, hubs and transfers of nothing included, so that plain connected components are the answer;
+//! * `scan FILE` reads the rows and drops them;
+//! * `memory ROWS` reports from transfers in memory;
+//! * `limits FILE` reads the file's bytes from memory, and memory at random: what no program here can be faster than.
+
+#![expect(clippy::print_stdout, reason = "a program for the command line")]
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{BufWriter, Write};
+
+use chains::{CsvOptions, read_csv};
+use clusters::{Labels, Ledger, Parameters, Report, Subject, Transfer, analyse, sample};
+use serde_json::json;
+
+const SEED: u64 = 1;
+const ROWS_AT_ONCE: usize = 1024;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let answer = match *arguments {
+        ["write", rows, path] => write(rows.parse()?, path)?,
+        ["run", path] => run(path)?,
+        ["scan", path] => scan(path)?,
+        ["memory", rows] => memory(rows.parse()?)?,
+        ["limits", path] => limits(path)?,
+        _ => return Err("usage: report write ROWS PATH | run FILE | scan FILE | memory ROWS | limits FILE".into()),
+    };
+    println!("{answer}");
+    Ok(())
+}
+
+fn transfers(rows: u64) -> Result<impl Iterator<Item = Transfer>> {
+    Ok(sample::transfers(SEED, rows, u32::try_from(rows / 5)?))
+}
+
+fn write(rows: u64, path: &str) -> Result<serde_json::Value> {
+    let mut file = BufWriter::new(File::create(path)?);
+    writeln!(file, "block_number,timestamp,tx_hash,log_index,token,from,to,value_raw")?;
+    let token = sample::Token::new(SEED).address;
+    for Transfer { block, timestamp, tx, log_index, from, to, value } in transfers(rows)? {
+        let (time, index) = (timestamp.unwrap_or_default(), log_index.unwrap_or_default());
+        writeln!(file, "{block},{time},{tx},{index},{token},{from},{to},{value}")?;
+    }
+    file.flush()?;
+    Ok(json!({ "rows": rows, "bytes": fs::metadata(path)?.len() }))
+}
+
+fn run(path: &str) -> Result<serde_json::Value> {
+    let start = cpu_seconds();
+    let mut ledger = Ledger::new();
+    let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
+    let keep = |transfer: &Transfer| {
+        rows.push(*transfer);
+        if rows.len() == ROWS_AT_ONCE {
+            ledger.extend_from_slice(&rows);
+            rows.clear();
+        }
+    };
+    read_csv(File::open(path)?, &CsvOptions { file: path.to_owned(), ..CsvOptions::default() }, keep, |_| {})?;
+    ledger.extend_from_slice(&rows);
+    let read = cpu_seconds();
+    let report = report(&ledger);
+    let json = serde_json::to_string(&report)?;
+    let (end, peak) = (cpu_seconds(), peak_bytes());
+    Ok(json!({
+        "holders": ledger.top_holders(usize::MAX).len(),
+        "components": report.clusters.len(),
+        "digest": report.digest.to_string(),
+        "reportBytes": json.len(),
+        "readSeconds": read - start,
+        "analysisSeconds": end - read,
+        // With what the process did before main.
+        "cpuSeconds": end,
+        "peakBytes": peak,
+    }))
+}
+
+fn report(ledger: &Ledger) -> Report {
+    let parameters = Parameters { include_hubs: true, include_zero_value: true, ..Parameters::default() };
+    analyse(ledger, &Subject::default(), &Labels::none(), &parameters)
+}
+
+fn scan(path: &str) -> Result<serde_json::Value> {
+    let start = cpu_seconds();
+    let mut blocks = 0;
+    let options = CsvOptions { file: path.to_owned(), ..CsvOptions::default() };
+    let summary = read_csv(File::open(path)?, &options, |transfer| blocks ^= transfer.block, |_| {})?;
+    black_box(blocks);
+    Ok(json!({ "rows": summary.rows, "seconds": cpu_seconds() - start, "peakBytes": peak_bytes() }))
+}
+
+fn memory(rows: u64) -> Result<serde_json::Value> {
+    let transfers: Vec<Transfer> = transfers(rows)?.collect();
+    let start = cpu_seconds();
+    let mut ledger = Ledger::new();
+    ledger.extend_from_slice(&transfers);
+    let added = cpu_seconds();
+    black_box(report(&ledger));
+    Ok(json!({ "ledgerSeconds": added - start, "analysisSeconds": cpu_seconds() - added }))
+}
+
+fn limits(path: &str) -> Result<serde_json::Value> {
+    let mut words: Vec<u64> = Vec::new();
+    words.extend(fs::read(path)?.as_chunks().0.iter().copied().map(u64::from_le_bytes));
+    let bytes = 8.0 * words.len() as f64;
+    let start = cpu_seconds();
+    black_box(words.iter().fold(0, |sum: u64, word| sum.wrapping_add(*word)));
+    let scanned = cpu_seconds() - start;
+    // A table as large as the accounts and pairs of a million rows have.
+    let table = vec![1_u64; 1 << 22];
+    let (mut at, mut sum) = (1_u64, 0_u64);
+    let reads = 4_000_000;
+    let start = cpu_seconds();
+    for _ in 0..reads {
+        at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        sum ^= usize::try_from(at >> 42).map_or(0, |place| table[place]);
+    }
+    black_box(sum);
+    let random = (cpu_seconds() - start) / f64::from(reads);
+    Ok(json!({ "scanBytesPerSecond": bytes / scanned, "randomReadSeconds": random }))
+}
+
+fn cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds: u64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
+    nanoseconds as f64 / 1e9
+}
+
+fn peak_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+    1024 * kilobytes
+}
