@@ -3,11 +3,15 @@
 pub mod get_chains;
 pub mod get_clusters;
 pub mod get_holders;
+pub mod get_map;
+pub mod get_map_data;
+pub mod get_map_svg;
 pub mod get_metadata;
 pub mod refresh_clusters;
 
 mod daily_point;
 mod history;
+mod laid_out;
 mod metadata;
 mod report;
 mod source_failure;
@@ -24,7 +28,15 @@ use worker::{Departure, Worker};
 pub const EXAMPLES: &str = include_str!("../examples.json");
 
 pub fn routes() -> Vec<Endpoint<App>> {
-    vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
+    vec![
+        get_chains::route(),
+        get_clusters::route(),
+        get_holders::route(),
+        get_map::route(),
+        get_map_data::route(),
+        get_map_svg::route(),
+        get_metadata::route(),
+    ]
 }
 
 pub fn workers() -> Vec<Worker<App>> {
