@@ -5,9 +5,9 @@ use api::{ApiError, Caller, Endpoint, Path, Query, found};
 use app::App;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{Html, IntoResponse, Response};
+use http::StatusCode;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, RETRY_AFTER, VARY};
 use http::request::Parts;
-use http::{HeaderName, StatusCode};
 use map::Content;
 use utoipa_axum::routes;
 
@@ -66,7 +66,10 @@ async fn get_map(
 const OWN: &str = "private, no-cache";
 
 fn page(status: StatusCode, content: Content<'_>, cache: &'static str) -> Response {
-    const FIXED: [(HeaderName, &str); 1] = [(VARY, "authorization")];
-    let policy = [(CONTENT_SECURITY_POLICY, map::CONTENT_SECURITY_POLICY.as_str())];
-    (status, FIXED, [(CACHE_CONTROL, cache)], policy, Html(map::page(content))).into_response()
+    let headers = [
+        (CACHE_CONTROL, cache),
+        (CONTENT_SECURITY_POLICY, map::CONTENT_SECURITY_POLICY.as_str()),
+        (VARY, "authorization"),
+    ];
+    (status, headers, Html(map::page(content))).into_response()
 }

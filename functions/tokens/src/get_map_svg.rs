@@ -35,11 +35,8 @@ async fn get_map_svg(
 ) -> Result<Response, ApiError> {
     token.on(&app)?;
     let drawing = |hit: &access::Found<_>| {
-        let headers = [
-            (CONTENT_TYPE, "image/svg+xml"),
-            (CACHE_CONTROL, "private, no-cache"),
-            (CONTENT_SECURITY_POLICY, POLICY),
-        ];
+        let headers =
+            [(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "private, no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
         Ok::<_, ApiError>((headers, laid_out(hit)?.to_svg()).into_response())
     };
     Ok(match find(&app, &token, parameters).await? {

@@ -158,7 +158,7 @@ function take(next) {
   for (const node of nodes) if (calm.matches) settle(node, 1);
   readColours();
   describe();
-  if (isFirst) { resize(); look(fitting(), true); } else look(fitting());
+  if (isFirst) { resize(); look(opening(), true); } else look(opening());
   const kept = chosen;
   chosen = null;
   choose(stillThere(kept), { quiet: true, still: true });
@@ -242,6 +242,19 @@ function fitting() {
     top = Math.min(top, y - r); bottom = Math.max(bottom, y + r);
   }
   return framing({ x: left - 8, y: top - 8, width: right - left + 16, height: bottom - top + 16 });
+}
+
+/** The first look: on everybody; where hubs would push the others into a corner, mostly on the others. */
+function opening() {
+  const all = fitting();
+  const others = nodes.filter((node) => node.index < shown && node.key !== "hub");
+  if (others.length < 3) return all;
+  const edge = (of, take) => others.reduce((most, node) => take(most, of(node)), take === Math.min ? Infinity : -Infinity);
+  const left = edge(({ x, r }) => x - r, Math.min), right = edge(({ x, r }) => x + r, Math.max);
+  const top = edge(({ y, r }) => y - r, Math.min), bottom = edge(({ y, r }) => y + r, Math.max);
+  const margin = Math.max(right - left, bottom - top) * 0.1;
+  const core = framing({ x: left - margin, y: top - margin, width: right - left + 2 * margin, height: bottom - top + 2 * margin });
+  return core.scale > all.scale * 1.35 ? core : all;
 }
 
 function look(at, now = false) {
@@ -937,7 +950,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 
 new ResizeObserver(() => {
   const hasChanged = resize();
-  if (map && hasChanged) look(fitting(), true);
+  if (map && hasChanged) look(opening(), true);
   draw();
 }).observe($("stage"));
 

@@ -185,12 +185,7 @@ fn members(report: &Report, index_of: &HashMap<Address, usize>) -> Vec<Vec<usize
     report.clusters.iter().map(of).collect()
 }
 
-fn plan(
-    report: &Report,
-    members: &[Vec<usize>],
-    lines: &[Line],
-    excluded: &HashMap<Address, Reason>,
-) -> Plan {
+fn plan(report: &Report, members: &[Vec<usize>], lines: &[Line], excluded: &HashMap<Address, Reason>) -> Plan {
     // Where in which cluster a holder is.
     let mut place: Vec<Option<(usize, usize)>> = vec![None; report.holders.len()];
     for (number, members) in members.iter().enumerate() {
@@ -258,4 +253,133 @@ fn presentable(text: &str) -> String {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().take(80).map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clusters::sample::{Token, transfers};
+    use clusters::{Label, Labels, Ledger, Parameters, Subject, Transfer, TxHash, analyse};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample(rows: u64, crowd: u32, top: u32) -> Report {
+        let token = Token::new(3);
+        let mut ledger = Ledger::new();
+        for transfer in transfers(3, rows, crowd) {
+            ledger.push(&transfer);
+        }
+        analyse(&ledger, &token.subject(), &token.labels(), &Parameters { top, ..Parameters::default() })
+    }
+
+    /// A report of these transfers between few addresses, so that clusters, hubs and holders of their own come about.
+    fn of_transfers(rows: &[(u16, u16, u32)], hubs: &[u16]) -> Report {
+        let address = |number: u16| {
+            let mut bytes = [0; 20];
+            bytes[18..].copy_from_slice(&number.to_be_bytes());
+            Address(bytes)
+        };
+        let mut ledger = Ledger::new();
+        for (&(from, to, value), number) in rows.iter().zip(1_u64..) {
+            let (from, to) = (address(from), address(to));
+            let value = clusters::Amount::from(value);
+            let tx = TxHash([1; 32]);
+            ledger.push(&Transfer { block: number, timestamp: None, tx, log_index: None, from, to, value });
+        }
+        let mut labels = Labels::none();
+        for &hub in hubs {
+            labels.insert(address(hub), Label { name: format!("Hub {hub}"), kind: Kind::Exchange });
+        }
+        analyse(&ledger, &Subject::default(), &labels, &Parameters { hub_degree: 12, ..Parameters::default() })
+    }
+
+    fn assert_is_sound(map: &Map) {
+        for (index, a) in map.circles.iter().enumerate() {
+            assert!(a.x.is_finite() && a.y.is_finite() && a.r.is_finite() && a.r >= 3.0, "{a:?}");
+            let View { x, y, width, height } = map.view;
+            assert!(a.x - a.r >= x && a.x + a.r <= x + width && a.y - a.r >= y && a.y + a.r <= y + height, "{a:?}");
+            for b in &map.circles[index + 1..] {
+                let apart = ((a.x - b.x).powi(2) + (a.y - b.y).powi(2)).sqrt() - a.r - b.r;
+                assert!(apart > 1.0, "{apart} between {a:?} and {b:?}");
+            }
+        }
+        for group in &map.clusters {
+            for &member in &group.members {
+                let circle = &map.circles[member as usize];
+                assert_eq!(circle.cluster, Some(group.rank));
+                let reach = ((circle.x - group.x).powi(2) + (circle.y - group.y).powi(2)).sqrt() + circle.r;
+                assert!(reach <= group.r + 0.1, "{circle:?} is outside of {group:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn circles_do_not_overlap_and_are_in_view() {
+        for (rows, crowd, top) in [(0, 4, 10), (2, 4, 1), (60, 4, 100), (6_000, 1_500, 1_000)] {
+            let report = sample(rows, crowd, top);
+            let map = Map::of(&report);
+            assert_eq!(map.circles.len(), report.holders.len());
+            assert_is_sound(&map);
+        }
+    }
+
+    #[test]
+    fn an_empty_report_is_an_empty_map() {
+        let report = analyse(&Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
+        let map = Map::of(&report);
+        assert_eq!((map.circles.len(), map.view.width, map.view.height), (0, 200.0, 200.0));
+        assert!(map.to_svg().contains("0 holders, 0 clusters"));
+    }
+
+    #[test]
+    fn ten_thousand_holders_are_laid_out_twice_the_same() {
+        let report = sample(120_000, 40_000, 10_000);
+        assert!(report.holders.len() > 9_000, "{}", report.holders.len());
+        let (once, again) = (Map::of(&report), Map::of(&report));
+        assert_eq!(serde_json::to_string(&once).unwrap(), serde_json::to_string(&again).unwrap());
+        assert_is_sound(&once);
+    }
+
+    #[test]
+    fn area_is_in_proportion_to_the_share() {
+        let map = Map::of(&sample(6_000, 1_500, 1_000));
+        let (first, second) = (&map.circles[0], &map.circles[1]);
+        let (areas, shares) = ((first.r / second.r).powi(2), first.share / second.share);
+        assert!((areas / shares - 1.0).abs() < 0.01, "{areas} {shares}");
+    }
+
+    #[test]
+    fn hubs_stand_outside_of_everybody_else() {
+        let map = Map::of(&sample(6_000, 1_500, 1_000));
+        let from_the_middle = |circle: &Circle| (circle.x * circle.x + circle.y * circle.y).sqrt();
+        let (hubs, others): (Vec<_>, Vec<_>) = map.circles.iter().partition(|circle| circle.excluded.is_some());
+        let rim = others.iter().map(|circle| from_the_middle(circle) + circle.r).fold(0.0, f64::max);
+        assert!(hubs.len() >= 2, "{hubs:?}");
+        assert!(hubs.iter().all(|hub| from_the_middle(hub) - hub.r > rim), "{rim} {hubs:?}");
+    }
+
+    #[test]
+    fn names_cannot_turn_the_direction_of_the_text() {
+        let mut report = sample(60, 4, 100);
+        report.token.name = Some("Gold\u{202e}dloG\u{7}".to_owned());
+        report.holders[0].label = Some("x".repeat(500));
+        let map = Map::of(&report);
+        assert_eq!(map.title(), "Gold\u{fffd}dloG\u{fffd}");
+        assert_eq!(map.circles[0].label.as_ref().map(String::len), Some(80));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_is_traded_the_map_is_sound(
+            rows in prop::collection::vec((0_u16..90, 1_u16..90, 1_u32..1_000_000), 0..400),
+            hubs in prop::collection::vec(1_u16..90, 0..6),
+        ) {
+            let report = of_transfers(&rows, &hubs);
+            let map = Map::of(&report);
+            assert_is_sound(&map);
+            prop_assert_eq!(map.to_svg(), Map::of(&report).to_svg());
+        }
+    }
 }

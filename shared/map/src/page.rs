@@ -66,7 +66,63 @@ pub fn page(content: Content<'_>) -> String {
     };
     // In JSON `<` stands only in strings, where this is the same; so nothing in it ends the element.
     let data = data.replace('<', "\\u003c");
-    let page =
-        Page { title: &title, policy: &POLICY, style: &STYLE, script: SCRIPT, state, data: &data };
+    let page = Page { title: &title, policy: &POLICY, style: &STYLE, script: SCRIPT, state, data: &data };
     page.render().expect("writing a page to a string does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use clusters::{Labels, Ledger, Parameters, Subject, analyse};
+
+    use super::*;
+
+    fn map(name: &str) -> Map {
+        let subject = Subject { name: Some(name.to_owned()), ..Subject::default() };
+        Map::of(&analyse(&Ledger::new(), &subject, &Labels::none(), &Parameters::default()))
+    }
+
+    /// What stands between these two.
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+        let rest = text.split_once(start).unwrap().1;
+        rest.split_once(end).unwrap().0
+    }
+
+    #[test]
+    fn the_policy_names_the_very_script_and_style_of_the_page() {
+        let page = page(Content::Nothing);
+        for (start, end) in [("<style>", "</style>"), ("<script type=\"module\">", "</script>")] {
+            let digest = STANDARD.encode(Sha256::digest(between(&page, start, end).as_bytes()));
+            assert!(CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{digest}'")), "{start}");
+        }
+        assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
+    }
+
+    #[test]
+    fn a_hostile_name_ends_neither_the_title_nor_the_data() {
+        let page = page(Content::Map(&map("</title></script><script>alert(1)</script><!--")));
+        assert!(!page.contains("<script>alert") && !page.contains("</title></script>"));
+        let data = between(&page, "id=\"data\">", "</script>");
+        assert!(!data.contains('<'));
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["token"]["name"], "</title></script><script>alert(1)</script><!--");
+    }
+
+    #[test]
+    fn a_page_asks_nothing_of_another_host() {
+        let page = page(Content::Map(&map("x")));
+        let outside = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!outside.contains("http://") && !outside.contains("https://"));
+    }
+
+    #[test]
+    fn what_a_page_begins_with_is_told_to_its_script() {
+        for (content, state, data) in [
+            (Content::Nothing, "none", "null"),
+            (Content::Queued("{\"job\":\"a<b\"}"), "queued", "{\"job\":\"a\\u003cb\"}"),
+        ] {
+            let page = page(content);
+            assert!(page.contains(&format!("data-state=\"{state}\"")));
+            assert_eq!(between(&page, "id=\"data\">", "</script>"), data);
+        }
+    }
 }

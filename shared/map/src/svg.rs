@@ -29,7 +29,7 @@ impl Map {
         let width = view.width.max(460.0);
         let x = view.x - (width - view.width) / 2.0;
         let (y, height) = (view.y - HEAD, view.height + HEAD + FOOT);
-        let (title, description) = (escaped(&self.title()), escaped(&self.description()));
+        let (title, description) = (escaped(&self.title()), self.description());
         writeln!(
             out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-labelledby=\"title description\" \
@@ -38,7 +38,10 @@ impl Map {
         writeln!(out, "<title id=\"title\">Holders of {title}</title>")?;
         writeln!(out, "<desc id=\"description\">{description}</desc>")?;
         self.write_style(out)?;
-        writeln!(out, "<rect class=\"ground\" x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"/>")?;
+        writeln!(
+            out,
+            "<rect class=\"ground\" x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\"/>"
+        )?;
         writeln!(out, "<text class=\"title\" x=\"{:.2}\" y=\"{:.2}\">{title}</text>", x + 18.0, y + 32.0)?;
         writeln!(
             out,
@@ -137,7 +140,7 @@ impl Map {
                 (None, None) => "alone".to_owned(),
             };
             let Circle { x, y, r, .. } = circle;
-            let told = escaped(&format!("{rank}. {}: {}", name(circle), percent(circle.share)));
+            let told = format!("{rank}. {}: {}", escaped(&name(circle)), percent(circle.share));
             writeln!(out, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"><title>{told}</title></circle>")?;
         }
         for circle in self.circles.iter().filter(|circle| circle.r >= ROOM).take(NAMED) {
@@ -180,10 +183,10 @@ fn name(circle: &Circle) -> String {
     circle.label.clone().unwrap_or_else(|| short(circle.address))
 }
 
-/// Two places, more for what is small.
+/// Two places, for XML; little is not nothing.
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    if percent > 0.0 && percent < 0.01 { "< 0.01 %".to_owned() } else { format!("{percent:.2} %") }
+    if percent > 0.0 && percent < 0.01 { "&lt; 0.01 %".to_owned() } else { format!("{percent:.2} %") }
 }
 
 /// For text and attributes of XML; without the characters XML cannot carry at all.
@@ -201,4 +204,52 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use clusters::sample::{Token, transfers};
+    use clusters::{Ledger, Parameters, analyse};
+
+    use super::*;
+
+    fn map(name: &str) -> Map {
+        let token = Token::new(3);
+        let mut ledger = Ledger::new();
+        for transfer in transfers(3, 500, 60) {
+            ledger.push(&transfer);
+        }
+        let mut report = analyse(&ledger, &token.subject(), &token.labels(), &Parameters::default());
+        report.token.name = Some(name.to_owned());
+        report.holders[0].label = Some(name.to_owned());
+        Map::of(&report)
+    }
+
+    #[test]
+    fn a_hostile_name_stays_text() {
+        let svg = map("</title><script>alert(1)</script>\"'&\u{1}").to_svg();
+        assert!(!svg.contains("<script") && !svg.contains('\u{1}'), "{svg}");
+        assert!(svg.contains("&lt;script&gt;alert(1)"));
+        assert_eq!(svg.matches("<title").count(), svg.matches("</title>").count());
+    }
+
+    #[test]
+    fn a_drawing_has_every_circle_and_says_what_it_shows() {
+        let map = map("Sample");
+        let svg = map.to_svg();
+        let circles = map.circles.len();
+        // Each holder's has a title, and so has the drawing.
+        assert_eq!(svg.matches("<title").count(), circles + 1);
+        for part in ["role=\"img\"", "<desc id=\"description\">", "prefers-color-scheme:dark", "Cluster 1: "] {
+            assert!(svg.contains(part), "{part}");
+        }
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn small_shares_are_not_nothing() {
+        assert_eq!(percent(0.000_001), "&lt; 0.01 %");
+        assert_eq!(percent(0.0), "0.00 %");
+        assert_eq!(percent(0.1234), "12.34 %");
+    }
 }
