@@ -92,7 +92,8 @@ function bubble(key) {
   to.beginPath();
   to.arc(size / 2, size / 2, r, 0, TURN);
   to.fillStyle = paint.ground;
-  to.globalAlpha = 0.72;
+  // Links end at the rim, they do not show through.
+  to.globalAlpha = key === "alone" ? 0.72 : 1;
   to.fill();
   to.globalAlpha = 1;
   to.fillStyle = fill;

@@ -1,5 +1,6 @@
 #![expect(clippy::print_stdout, reason = "an example writes its page to standard output")]
-//! `cargo run -p map --example page -- [ROWS] [CROWD] [svg|json]`: the map of the sample token.
+//! `cargo run -p map --example page -- [ROWS] [CROWD] [svg|json|time]`: the map of the sample token, or how
+//! long it takes to lay it out.
 
 use clusters::sample::{Token, transfers};
 use clusters::{Ledger, Parameters, analyse};
@@ -14,9 +15,16 @@ fn main() {
     for transfer in transfers(7, rows, crowd) {
         ledger.push(&transfer);
     }
-    let report = analyse(&ledger, &token.subject(), &token.labels(), &Parameters::default());
+    let form = words.next();
+    let top = if form.as_deref() == Some("time") { Parameters::MAX_TOP } else { Parameters::default().top };
+    let parameters = Parameters { top, ..Parameters::default() };
+    let report = analyse(&ledger, &token.subject(), &token.labels(), &parameters);
+    #[expect(clippy::disallowed_methods, reason = "an example that measures")]
+    let started = std::time::Instant::now();
     let map = Map::of(&report);
-    match words.next().as_deref() {
+    let taken = started.elapsed();
+    match form.as_deref() {
+        Some("time") => println!("{} holders laid out in {taken:?}", map.circles.len()),
         Some("svg") => print!("{}", map.to_svg()),
         Some("json") => print!("{}", serde_json::to_string(&map).unwrap_or_default()),
         _ => print!("{}", page(Content::Map(&map))),
