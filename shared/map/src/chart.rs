@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use clusters::{Address, AsOf, Digest, Kind, Metrics, Parameters, Reason, Report, Supply, Token, Units};
 use serde::Serialize;
 
-use crate::layout::{Plan, lay_out};
+use crate::layout::{Party, Plan, lay_out};
 
 /// A laid-out report. Lengths are in units of the view, y grows downwards; the area of a circle is in proportion to its
 /// share, but for the smallest, which could not be seen. Circles do not overlap. The same report gives the same bytes
@@ -200,16 +200,18 @@ fn plan(report: &Report, members: &[Vec<usize>], lines: &[Line], excluded: &Hash
     let mut dealings: Vec<Vec<usize>> = vec![Vec::new(); hubs.len()];
     for &Line(from, to, _, _, joins) in lines {
         let (from, to) = (from as usize, to as usize);
-        if let (Some((a, first)), Some((b, second))) = (place[from], place[to]) {
-            if a == b && joins && first != second {
-                inner[a].push((first.min(second), first.max(second)));
-            }
+        if let (Some((a, first)), Some((b, second))) = (place[from], place[to])
+            && a == b
+            && joins
+            && first != second
+        {
+            inner[a].push((first.min(second), first.max(second)));
         }
         for (hub, other) in [(from, to), (to, from)] {
-            if let Some(&number) = number_of.get(&hub) {
-                if !number_of.contains_key(&other) {
-                    dealings[number].push(other);
-                }
+            if let Some(&number) = number_of.get(&hub)
+                && !number_of.contains_key(&other)
+            {
+                dealings[number].push(other);
             }
         }
     }
@@ -223,7 +225,12 @@ fn plan(report: &Report, members: &[Vec<usize>], lines: &[Line], excluded: &Hash
         list.dedup();
     }
     let shares = report.holders.iter().map(|holder| holder.share).collect();
-    Plan { shares, clusters: members.iter().cloned().zip(inner).collect(), hubs, dealings }
+    Plan {
+        shares,
+        clusters: members.iter().cloned().zip(inner).map(|(members, links)| Party { members, links }).collect(),
+        hubs,
+        dealings,
+    }
 }
 
 /// To a hundredth: what is drawn needs no more, and gaps are wider.

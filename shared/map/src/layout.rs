@@ -18,15 +18,21 @@ const RIM: f64 = 16.0;
 /// So many hubs stand in the direction of whom they deal with; more find a place where there is one.
 const AIMED_HUBS: usize = 200;
 
-/// What is to be placed; all indices are those of `shares`.
+/// What is to be placed; indices are those of `shares`.
 pub(crate) struct Plan {
     pub(crate) shares: Vec<f64>,
-    /// Members, and the links between them.
-    pub(crate) clusters: Vec<(Vec<usize>, Vec<(usize, usize)>)>,
+    pub(crate) clusters: Vec<Party>,
     /// By rank.
     pub(crate) hubs: Vec<usize>,
     /// For each of `hubs`, whom it deals with.
     pub(crate) dealings: Vec<Vec<usize>>,
+}
+
+/// A cluster.
+pub(crate) struct Party {
+    pub(crate) members: Vec<usize>,
+    /// Positions in `members` of those who deal with each other.
+    pub(crate) links: Vec<(usize, usize)>,
 }
 
 pub(crate) struct Layout {
@@ -56,7 +62,7 @@ pub(crate) fn lay_out(plan: &Plan) -> Layout {
     let mut is_single = vec![true; radii.len()];
     let mut groups = Vec::with_capacity(plan.clusters.len());
     let mut bodies = Vec::new();
-    for (number, (members, links)) in plan.clusters.iter().enumerate() {
+    for (number, Party { members, links }) in plan.clusters.iter().enumerate() {
         let inner: Vec<f64> = members.iter().map(|&member| radii[member]).collect();
         let (placed, around) = arrange(&inner, links);
         for (&member, disc) in members.iter().zip(placed) {
@@ -88,7 +94,7 @@ pub(crate) fn lay_out(plan: &Plan) -> Layout {
         match body.cluster {
             Some(number) => {
                 groups[number] = placed;
-                for &member in &plan.clusters[number].0 {
+                for &member in &plan.clusters[number].members {
                     discs[member].x += placed.x;
                     discs[member].y += placed.y;
                 }
