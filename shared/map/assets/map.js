@@ -420,9 +420,8 @@ function draw() {
   for (const { key, alpha, list } of flat.values()) {
     pen.globalAlpha = alpha * (key === "alone" || key === "hub" ? 0.62 : 0.9);
     pen.fillStyle = tone(key);
-    pen.beginPath();
-    for (const { nowX, nowY, nowR } of list) { pen.moveTo(nowX + nowR, nowY); pen.arc(nowX, nowY, nowR, 0, TURN); }
-    pen.fill();
+    // One by one: a path of a thousand circles takes many times as long.
+    for (const { nowX, nowY, nowR } of list) { pen.beginPath(); pen.arc(nowX, nowY, nowR, 0, TURN); pen.fill(); }
   }
   for (const { key, alpha, list } of rims.values()) {
     pen.globalAlpha = alpha * (key === "alone" ? 0.75 : key === "hub" ? 0.9 : 1);
