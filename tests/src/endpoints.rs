@@ -10,7 +10,14 @@ use crate::world::{Behaviour, CHAIN, STALENESS, World};
 
 #[tokio::test]
 async fn every_endpoint_but_the_public_ones_needs_a_bearer_token() {
-    const PUBLIC: [&str; 5] = ["/.well-known/jwks.json", "/docs", "/healthcheck", "/openapi.json", "/v1/version"];
+    const PUBLIC: [&str; 6] = [
+        "/.well-known/jwks.json",
+        "/docs",
+        "/healthcheck",
+        "/openapi.json",
+        "/v1/tokens/{chain}/{address}/map",
+        "/v1/version",
+    ];
     /// Who is on the way to a token has none.
     const BEFORE_SIGNING_IN: [&str; 8] = [
         "/v1/auth/challenge",

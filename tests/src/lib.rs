@@ -13,6 +13,7 @@ mod jobs;
 mod killed;
 mod limits;
 mod local;
+mod map;
 mod members;
 mod oracle;
 mod points;

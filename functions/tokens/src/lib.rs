@@ -5,6 +5,9 @@ pub mod get_chains;
 pub mod get_cluster;
 pub mod get_clusters;
 pub mod get_holders;
+pub mod get_map;
+pub mod get_map_data;
+pub mod get_map_svg;
 pub mod get_metadata;
 pub mod refresh_clusters;
 
@@ -14,6 +17,7 @@ mod cluster;
 mod daily_point;
 mod evidence;
 mod history;
+mod laid_out;
 mod metadata;
 mod report;
 mod source_failure;
@@ -36,6 +40,9 @@ pub fn routes() -> Vec<Endpoint<App>> {
         get_cluster::route(),
         get_clusters::route(),
         get_holders::route(),
+        get_map::route(),
+        get_map_data::route(),
+        get_map_svg::route(),
         get_metadata::route(),
     ]
 }

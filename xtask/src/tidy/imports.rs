@@ -23,6 +23,11 @@ const ROOMS: &[Room] = &[
         ours: &[],
         never: &["tokio*", "futures*", "async-*", "reqwest", "axum*", "redis", "rand", AWS, AWS_CONFIG, LAMBDA],
     },
+    Room {
+        folder: "shared/map",
+        ours: &["clusters"],
+        never: &["tokio*", "futures*", "async-*", "reqwest", "axum*", "redis", "rand", AWS, AWS_CONFIG, LAMBDA],
+    },
     Room { folder: "shared/chains", ours: &["clusters"], never: &["axum*", "redis", AWS, AWS_CONFIG, LAMBDA] },
     Room { folder: "shared/access", ours: &[], never: &["axum*", LAMBDA] },
     Room { folder: "shared/identity", ours: &["access"], never: &["axum*", "redis", LAMBDA] },
@@ -47,7 +52,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         folder: "functions/*",
-        ours: &["access", "api", "app", "chains", "clusters", "identity", "mail", "members", "worker"],
+        ours: &["access", "api", "app", "chains", "clusters", "identity", "mail", "map", "members", "worker"],
         never: &["redis", AWS, AWS_CONFIG, LAMBDA],
     },
     Room { folder: "infra/local", ours: &["*"], never: &[] },
@@ -75,8 +80,10 @@ const STUBS: &[(&str, &str)] = &[("shared/chains", "axum")];
 /// The machine: files, sockets, programs, environment.
 const MACHINE: &[&str] = &["std::env", "std::fs", "std::net", "std::process"];
 
-/// Folders whose crates only compute, or only see ports; their tests too. A benchmark measures the machine.
-const MACHINE_FREE: &[&str] = &["shared/clusters", "shared/api", "shared/worker", "shared/app", "functions"];
+/// Folders whose crates only compute, or only see ports; their tests too. A benchmark measures the machine, an example speaks
+/// to whoever runs it.
+const MACHINE_FREE: &[&str] =
+    &["shared/clusters", "shared/map", "shared/api", "shared/worker", "shared/app", "functions"];
 
 pub(super) fn dependencies_go_downwards(house: &House) -> Vec<Finding> {
     let crates = manifests(&house.tree);
@@ -127,7 +134,8 @@ pub(super) fn pure_rooms_touch_no_machine(house: &House) -> Vec<Finding> {
                 line.is_some_and(|line| line.contains("std::process::ExitCode"))
             };
             let what = format!("`{module}`: expected none here; it comes through a port or from `runtime::Config`");
-            let is_benchmark = |finding: &Finding| finding.path.contains("/benches/");
+            let is_benchmark =
+                |finding: &Finding| finding.path.contains("/benches/") || finding.path.contains("/examples/");
             let named = naming(house, folder, module, &what);
             found.extend(named.filter(|finding| !is_exit_code(finding) && !is_benchmark(finding)));
         }

@@ -11,6 +11,7 @@ use chains::{Budget, Chain, CsvOptions, FileSource, TransferSource, read_csv};
 use clap::ValueEnum;
 use clusters::{Address, Funded, Kind, Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use map::{Content, Map, page};
 
 use super::Failure;
 
@@ -84,6 +85,10 @@ enum Format {
     Json,
     Table,
     Csv,
+    /// The map as a drawing
+    Svg,
+    /// The map as a page that needs no server
+    Html,
 }
 
 const ROWS_AT_ONCE: usize = 1024;
@@ -258,6 +263,8 @@ fn write(arguments: &Arguments, report: &Report) -> Result<(), Failure> {
         Format::Json => serde_json::to_string(report)? + "\n",
         Format::Table => report.to_table(),
         Format::Csv => report.to_csv(),
+        Format::Svg => Map::of(report).to_svg(),
+        Format::Html => page(Content::Map(&Map::of(report))),
     };
     match &arguments.out {
         Some(path) => fs::write(path, text).map_err(named(&path.display().to_string()))?,
