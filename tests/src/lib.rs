@@ -21,4 +21,5 @@ mod referrals;
 mod rows;
 mod servers;
 mod tables;
+mod tokens_past;
 mod world;

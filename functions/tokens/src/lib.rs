@@ -2,19 +2,28 @@
 
 pub mod get_chains;
 pub mod get_clusters;
+pub mod get_history;
 pub mod get_holders;
 pub mod get_metadata;
+pub mod keep_labels;
 pub mod refresh_clusters;
 
 mod daily_point;
-mod history;
+mod kept;
+mod label_file;
 mod metadata;
+mod parameter;
+mod past;
 mod report;
+mod series;
 mod source_failure;
+mod tally;
 mod token;
 
 pub use metadata::Metadata;
+pub use parameter::{BlockNumber, Bounded, LabelsParameter, Time};
 pub use report::{ClusterReport, ReportParameters};
+pub use series::MetricHistory;
 
 use api::Endpoint;
 use app::App;
@@ -24,14 +33,22 @@ use worker::{Departure, Worker};
 pub const EXAMPLES: &str = include_str!("../examples.json");
 
 pub fn routes() -> Vec<Endpoint<App>> {
-    vec![get_chains::route(), get_clusters::route(), get_holders::route(), get_metadata::route()]
+    vec![
+        get_chains::route(),
+        get_clusters::route(),
+        get_history::route(),
+        get_holders::route(),
+        get_metadata::route(),
+        keep_labels::route(),
+    ]
 }
 
 pub fn workers() -> Vec<Worker<App>> {
     vec![refresh_clusters::worker()]
 }
 
-/// Reports are about tokens, whoever asked for them.
+/// Reports are about tokens, whoever asked for them. A file of labels is kept under its digest alone: nothing says who
+/// posted it, and whoever else posted the same needs it.
 pub fn departure() -> Departure<App> {
     Departure::nothing_kept("tokens")
 }
