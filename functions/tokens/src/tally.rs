@@ -135,6 +135,7 @@ fn within(transfers: &[Transfer], from: u64, until: u64) -> &[Transfer] {
 #[derive(Debug, Serialize, Deserialize)]
 struct Carried<T> {
     next: u64,
+    begun: u64,
     rest: T,
 }
 
@@ -199,14 +200,14 @@ impl Tallies {
         }
         let Some(bytes) = self.app.blobs.get(&carried_at(run)).await? else { return Ok(None) };
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-        let Ok(Carried { next, rest }) = serde_json::from_slice(&bytes[..end]) else { return Ok(None) };
+        let Ok(Carried { next, begun, rest }) = serde_json::from_slice(&bytes[..end]) else { return Ok(None) };
         let ledger = load(bytes, end + 1).await?;
-        Ok(ledger.map(|ledger| (Tally::of(ledger, next), rest)))
+        Ok(ledger.map(|ledger| (Tally { begun, ..Tally::of(ledger, next) }, rest)))
     }
 
     /// Leaves the tally for this job's next invocation. Lost, it is made again.
     pub(crate) async fn pause<T: Serialize>(&self, run: &Run<App>, tally: &mut Tally, rest: T) -> Result<(), RunError> {
-        let carried = Carried { next: tally.next, rest };
+        let carried = Carried { next: tally.next, begun: tally.begun, rest };
         let mut head = serde_json::to_vec(&carried).map_err(|error| broken(&error))?;
         head.push(b'\n');
         let bytes = tally.pack(head).await?;
