@@ -173,10 +173,10 @@ pub(crate) fn chosen(choices: &Choices) -> String {
         block,
     } = choices;
     let default = Choices::default();
-    let mut text = String::new();
+    let mut parts = Vec::new();
     let mut add = |name: &str, value: &dyn std::fmt::Display, differs: bool| {
         if differs {
-            text.push_str(&format!("/{name}={value}"));
+            parts.push(format!("/{name}={value}"));
         }
     };
     add("top", top, *top != default.top);
@@ -195,7 +195,7 @@ pub(crate) fn chosen(choices: &Choices) -> String {
     if let Some(block) = block {
         add("block", block, true);
     }
-    text
+    parts.concat()
 }
 
 /// Reports of the newest state, which become stale.
