@@ -46,7 +46,7 @@ fn read_path(criterion: &mut Criterion) {
     let dirs = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
     let (local, router, token, path) = runtime.block_on(prepare(dirs[0].path(), Duration::from_secs(3600)));
     let (_stale, stale_router, stale_token, _) = runtime.block_on(prepare(dirs[1].path(), Duration::ZERO));
-    let key = format!("{SAMPLE_CHAIN}/{}/top=1000/hub=200", sample_token());
+    let key = format!("{SAMPLE_CHAIN}/{}", sample_token());
     let body = runtime.block_on(async {
         let report = local.app.dqo::<ClusterReport>(local.app.settings.reports).peek(&key).await;
         report.expect("readable").expect("just made").stamped.value.0.get().to_owned()

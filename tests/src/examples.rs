@@ -264,6 +264,13 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
     tokens.get(&ann, &path).await.assert(200);
     let member = |index: usize| cluster["members"][index].as_str().unwrap();
     tokens.get(&ann, &format!("{path}/explain?from={}&to={}", member(0), member(1))).await.assert(200);
+    tokens.get(&ann, &world.path("/history?points=3")).await.assert(202);
+    world.work().await;
+    tokens.get(&ann, &world.path("/history?points=3")).await.assert(200);
+    tokens.get(&ann, &world.path("/history?to=99999999")).await.assert(400);
+    let label = |kind: &str| json!([{"address": format!("0x{}", "1".repeat(40)), "name": "Our pool", "kind": kind}]);
+    tokens.post(&ann, "/v1/labels", label("pool")).await.assert(201);
+    tokens.post(&ann, "/v1/labels", label("whale")).await.assert(400);
 
     // Somebody else in another process has just asked, and the node takes its time.
     world.source.now(Behaviour::Silent);

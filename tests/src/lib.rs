@@ -23,4 +23,5 @@ mod rows;
 mod servers;
 mod tables;
 mod tokens;
+mod tokens_past;
 mod world;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use access::messages::RefreshClusters;
+use access::messages::{Choices, RefreshClusters};
 use access::{JobState, Strictness};
 use chains::Chain;
 use holdfast::{DataDir, Options, SAMPLE_CHAIN, Server, local_app, sample_token};
@@ -70,9 +70,12 @@ async fn the_sample_is_analysed_and_survives_a_restart() {
 async fn an_accepted_job_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let options = || unlimited(dir.path());
-    let message =
-        RefreshClusters { chain: SAMPLE_CHAIN.into(), address: sample_token().to_string(), top: 1000, hub_degree: 200 };
-    let key = format!("{SAMPLE_CHAIN}/{}/top=1000/hub=200", sample_token());
+    let message = RefreshClusters {
+        chain: SAMPLE_CHAIN.into(),
+        address: sample_token().to_string(),
+        choices: Choices::default(),
+    };
+    let key = format!("{SAMPLE_CHAIN}/{}", sample_token());
     // A process that accepted a job and ended before any worker saw it.
     let local = local_app(&options()).await.unwrap();
     let access::Start::Started(row) = local.app.jobs.start(&key, &message, 0).await.unwrap() else { panic!("new") };

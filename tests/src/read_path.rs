@@ -362,10 +362,9 @@ async fn a_reader_who_finds_nothing_after_the_job_is_done_reads_again_instead_of
     let message = access::messages::RefreshClusters {
         chain: CHAIN.into(),
         address: world.token.to_string(),
-        top: 1000,
-        hub_degree: 200,
+        choices: access::messages::Choices::default(),
     };
-    let key = format!("{CHAIN}/{}/top=1000/hub=200", world.token);
+    let key = format!("{CHAIN}/{}", world.token);
     assert!(matches!(world.app.jobs.start(&key, &message, 0).await.unwrap(), access::Start::Existing(_)));
     ann.at(world.another_process()).get(&world.path("/clusters")).await.assert(200);
     assert_eq!(world.queue.sent.load(Ordering::SeqCst), 1);

@@ -74,6 +74,8 @@ pub(crate) struct Setting {
     pub(crate) redis: Option<(String, String)>,
     /// Who sends letters, instead of the outbox.
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
+    /// After how many transfers a checkpoint is kept.
+    pub(crate) checkpoint_rows: Option<u64>,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
                 environment,
                 reports: freshness,
                 metadata: freshness,
+                checkpoint_rows: setting.checkpoint_rows.unwrap_or(Settings::default().checkpoint_rows),
                 keys: issuer.jwks().into(),
                 ..Settings::default()
             },
@@ -180,6 +183,7 @@ impl World {
                 environment: "test".into(),
                 reports: freshness,
                 metadata: freshness,
+                checkpoint_rows: self.app.settings.checkpoint_rows,
                 ..Settings::default()
             },
             clock: Arc::clone(&self.clock) as _,
@@ -299,6 +303,27 @@ impl World {
         self.dir.path().join(folder).exists()
     }
 
+    /// Where object storage is.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// All objects below this folder, in order.
+    pub(crate) fn paths(&self, folder: &str) -> Vec<String> {
+        fn list(folder: &std::path::Path, all: &mut Vec<std::path::PathBuf>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { list(&path, all) } else { all.push(path) }
+            }
+        }
+        let mut all = Vec::new();
+        list(&self.dir.path().join(folder), &mut all);
+        let names = all.iter().map(|path| path.strip_prefix(self.dir.path()).unwrap().to_str().unwrap().to_owned());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
     /// How many objects there are below this folder.
     pub(crate) fn objects(&self, folder: &str) -> usize {
         fn count(folder: &std::path::Path) -> usize {
@@ -412,6 +437,11 @@ impl Person {
         self.send(Request::builder().method(method).uri(path).header("content-type", "application/json"), body).await
     }
 
+    /// With a body of another kind.
+    pub(crate) async fn post_text(&self, path: &str, content_type: &str, body: &str) -> Answer {
+        self.send(Request::post(path).header("content-type", content_type), body.to_owned().into()).await
+    }
+
     async fn send(&self, mut request: http::request::Builder, body: Body) -> Answer {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -516,6 +546,8 @@ pub(crate) struct Scripted {
     pub(crate) token: Address,
     transfers: Vec<Transfer>,
     pub(crate) behaviour: Mutex<Behaviour>,
+    /// The last block that is safe, where that is not yet the last of all.
+    pub(crate) safe: Mutex<Option<u64>>,
     pub(crate) asked: AtomicUsize,
     /// From which block each read of transfers began.
     pub(crate) read_from: Mutex<Vec<u64>>,
@@ -542,6 +574,7 @@ impl Scripted {
             token: sample::Token::new(1).address,
             transfers: sample::transfers(1, rows, crowd).collect(),
             behaviour: Mutex::new(Behaviour::Works),
+            safe: Mutex::new(None),
             asked: AtomicUsize::new(0),
             read_from: Mutex::default(),
             stopped: Notify::new(),
@@ -578,7 +611,9 @@ impl Scripted {
 #[async_trait]
 impl TransferSource for Scripted {
     async fn head(&self) -> Result<Block, SourceError> {
-        Ok(Block { number: *self.blocks().end(), timestamp: None })
+        let number = self.safe.lock().unwrap().unwrap_or(*self.blocks().end());
+        let seen = self.transfers.iter().rev().find(|transfer| transfer.block <= number);
+        Ok(Block { number, timestamp: seen.and_then(|transfer| transfer.timestamp) })
     }
 
     async fn metadata(&self, token: Address) -> Result<TokenMetadata, SourceError> {
@@ -622,5 +657,11 @@ impl TransferSource for Scripted {
 
     async fn contracts(&self, _: &[Address]) -> Result<Vec<Address>, SourceError> {
         Ok(Vec::new())
+    }
+
+    async fn block_at(&self, token: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        self.check(token)?;
+        let next = self.transfers.iter().find(|transfer| transfer.timestamp > Some(timestamp));
+        Ok(Some(next.map_or(*self.blocks().end(), |transfer| transfer.block - 1)))
     }
 }

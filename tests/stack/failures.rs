@@ -1,7 +1,7 @@
 //! What goes wrong, and what callers see of it.
 
 use access::Envelope;
-use access::messages::RefreshClusters;
+use access::messages::{Choices, RefreshClusters};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, fresh_top};
@@ -40,7 +40,11 @@ async fn of_a_batch_only_what_failed_comes_back() {
     let bad = format!("/v1/tokens/down/{UNREACHABLE}/clusters?top={top}");
     let bad_job = stage.get(&bad).await.expect(202).json()["job"]["job"].clone();
 
-    let message = RefreshClusters { chain: "down".into(), address: UNREACHABLE.into(), top, hub_degree: 200 };
+    let message = RefreshClusters {
+        chain: "down".into(),
+        address: UNREACHABLE.into(),
+        choices: Choices { top, ..Choices::default() },
+    };
     let envelope = |job: &Value| Envelope {
         job: job.as_str().unwrap().to_owned(),
         generation: 1,

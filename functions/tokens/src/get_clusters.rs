@@ -61,7 +61,8 @@ impl Own for Answered {
         (status = 202, body = Queued, headers(
             ("location" = String, description = "The job."),
             ("retry-after" = u32, description = "Seconds after which to ask again."))),
-        (status = 404, description = "There is no token at this address.")))]
+        (status = 400, description = "`beyond_head`: the block or time is beyond the chain's last safe block."),
+        (status = 404, description = "There is no token at this address, or `unknown_labels`.")))]
 async fn get_clusters(
     caller: Caller,
     State(app): State<App>,

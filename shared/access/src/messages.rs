@@ -118,12 +118,94 @@ pub struct RefreshClusters {
     pub chain: String,
     /// `0x` and 40 lower-case hex digits.
     pub address: String,
+    #[serde(flatten)]
+    pub choices: Choices,
+}
+
+/// What somebody chose about an analysis. A message that does not name one means its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Choices {
     pub top: u32,
     pub hub_degree: u32,
+    pub include_hubs: bool,
+    pub include_zero_value: bool,
+    pub dust_parts_per_billion: u32,
+    pub magic_nodes: bool,
+    pub contracts_are_hubs: bool,
+    pub common_funder: bool,
+    /// In blocks.
+    pub funding_window: u32,
+    pub synchronous: bool,
+    /// In blocks.
+    pub synchronous_window: u32,
+    /// `none`, or the SHA-256 of a file of labels that add to the built-in ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// The state after this block; the newest without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self {
+            top: 1000,
+            hub_degree: 200,
+            include_hubs: false,
+            include_zero_value: false,
+            dust_parts_per_billion: 1,
+            magic_nodes: false,
+            contracts_are_hubs: true,
+            common_funder: false,
+            funding_window: 7200,
+            synchronous: false,
+            synchronous_window: 0,
+            labels: None,
+            block: None,
+        }
+    }
 }
 
 impl Message for RefreshClusters {
     const KIND: &'static str = "refresh-clusters";
+    const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
+}
+
+/// Compute how concentrated a token was at each of several blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshHistory {
+    pub chain: String,
+    /// `0x` and 40 lower-case hex digits.
+    pub address: String,
+    /// At how many blocks, 2 or more.
+    pub points: u32,
+    /// The first; without it the first with a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The last; without it the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    #[serde(flatten)]
+    pub choices: Choices,
+}
+
+impl Message for RefreshHistory {
+    const KIND: &'static str = "refresh-history";
+    const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
+}
+
+/// What comes through the queue of token analyses. A history is told by its `points`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AnalyseToken {
+    History(RefreshHistory),
+    Clusters(RefreshClusters),
+}
+
+impl Message for AnalyseToken {
+    const KIND: &'static str = "analyse-token";
     const QUEUE: &'static QueueSpec = &REFRESH_CLUSTERS;
 }
 
@@ -226,4 +308,29 @@ pub struct SendDigests {
 impl Message for SendDigests {
     const KIND: &'static str = "send-digests";
     const QUEUE: &'static QueueSpec = &SEND_DIGESTS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_queued_by_an_older_version_means_the_defaults() {
+        let old = r#"{"chain":"ethereum","address":"0xab","top":50,"hubDegree":20}"#;
+        let choices = Choices { top: 50, hub_degree: 20, ..Choices::default() };
+        let message = RefreshClusters { chain: "ethereum".into(), address: "0xab".into(), choices };
+        assert_eq!(serde_json::from_str::<RefreshClusters>(old).unwrap(), message);
+        assert_eq!(serde_json::from_str::<AnalyseToken>(old).unwrap(), AnalyseToken::Clusters(message));
+    }
+
+    #[test]
+    fn both_analyses_come_through_one_queue_as_they_were_sent() {
+        let choices = Choices { labels: Some("none".into()), block: Some(7), magic_nodes: true, ..Choices::default() };
+        let (chain, address) = ("ethereum".to_owned(), "0xab".to_owned());
+        let clusters = RefreshClusters { chain: chain.clone(), address: address.clone(), choices: choices.clone() };
+        let history = RefreshHistory { chain, address, points: 30, from: None, to: Some(9), choices };
+        let through = |text: String| serde_json::from_str::<AnalyseToken>(&text).unwrap();
+        assert_eq!(through(serde_json::to_string(&clusters).unwrap()), AnalyseToken::Clusters(clusters));
+        assert_eq!(through(serde_json::to_string(&history).unwrap()), AnalyseToken::History(history));
+    }
 }

@@ -124,13 +124,13 @@ where
             let detail = "The body must be JSON, declared as `content-type: application/json`.";
             return Err(ApiError::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let bytes = read_body(request).await?;
+        let bytes = body(request).await?;
         parse(&bytes).map(Self)
     }
 }
 
 /// All of the body; 413 when it is too large.
-pub(crate) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
+pub async fn body(request: Request) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::with_status(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -20,7 +20,7 @@ use utoipa::openapi::{
 
 use crate::caller::{Verified, verify};
 use crate::edge::{Deadline, Edge};
-use crate::extract::read_body;
+use crate::extract::body as read_body;
 use crate::mismatch::{Location, Mismatch};
 use crate::problem::{ApiError, Fault, PROBLEM_JSON};
 

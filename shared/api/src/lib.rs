@@ -25,7 +25,7 @@ pub use edge::{Edge, EdgeError, edge};
 pub use endpoint::Endpoint;
 pub use evenly::{LONG_BEAT, evenly, on_the_beat};
 pub use examples::{BadExamples, add_examples};
-pub use extract::{Json, Path, Query};
+pub use extract::{Json, Path, Query, body};
 pub use idempotency::replayed;
 pub use limit::{By, ClientIp, limited};
 pub use mismatch::{Location, Mismatch};

@@ -187,10 +187,12 @@ impl From<access::AccessError> for ApiError {
 
 /// The codes of failed work that clients may branch on; stored ones of an older version become their kind's.
 fn code_of(error: &access::JobError) -> &'static str {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 9] = [
         "not_a_token",
         "unsupported_token",
         "unknown_chain",
+        "unknown_labels",
+        "beyond_head",
         "source_unavailable",
         "source_unreadable",
         "upstream_timeout",

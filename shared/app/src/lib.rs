@@ -52,6 +52,8 @@ pub struct Settings {
     pub environment: String,
     pub reports: Freshness,
     pub metadata: Freshness,
+    /// How many transfers are added up beyond the last checkpoint of a token before another is kept.
+    pub checkpoint_rows: u64,
     pub limits: Strictness,
     pub pages: Pages,
     /// Where this API is reached from outside: links in letters that lead to it rather than to the front end.
@@ -69,6 +71,7 @@ impl Default for Settings {
             environment: String::new(),
             reports: Freshness::default(),
             metadata: Freshness::default(),
+            checkpoint_rows: 250_000,
             limits: Strictness::default(),
             letterhead: pages.letterhead(product),
             pages,

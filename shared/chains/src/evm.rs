@@ -207,17 +207,20 @@ impl EvmSource {
             return Err(self.rpc.error(nonsense(format!("block {newest} cannot have been reached"))));
         }
         let number = newest.saturating_sub(self.rpc.options.confirmations);
+        Ok(Block { number, timestamp: self.time_of(number, deadline).await? })
+    }
+
+    /// When a block was made. A time is welcome, but no reason to fail: nodes differ in the blocks they keep.
+    async fn time_of(&self, number: u64, deadline: Option<Instant>) -> Result<Option<u64>, SourceError> {
         let params = json!([format!("{number:#x}"), false]);
-        // A time is welcome, but no reason to fail: nodes differ in the blocks they keep.
-        let timestamp = match self.rpc.call(&Call { method: "eth_getBlockByNumber", params }, deadline).await {
-            Ok(header) => serde_json::from_str::<Option<Header<'_>>>(header.get())
+        match self.rpc.call(&Call { method: "eth_getBlockByNumber", params }, deadline).await {
+            Ok(header) => Ok(serde_json::from_str::<Option<Header<'_>>>(header.get())
                 .ok()
                 .flatten()
-                .and_then(|header| hex::quantity(header.timestamp)),
-            Err(SourceError::Refused { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Block { number, timestamp })
+                .and_then(|header| hex::quantity(header.timestamp))),
+            Err(SourceError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// `None` where the node will not tell, as nodes without old state.
@@ -519,6 +522,25 @@ impl TransferSource for EvmSource {
             }
         }
         Ok(contracts)
+    }
+
+    async fn block_at(&self, _: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        let known = |time: Option<u64>| {
+            let reason = || "its node does not tell when blocks were made".to_owned();
+            time.ok_or_else(|| SourceError::Unsupported { reason: reason() })
+        };
+        let head = self.safe_head(None).await?;
+        // The first block's time is nothing on some chains, so the search does not begin with a guess at it.
+        let (mut low, mut high) = (0, head.number);
+        if timestamp >= known(head.timestamp)? {
+            return Ok(Some(high));
+        }
+        // Blocks before `low` are not later, `high` and what follows are.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if known(self.time_of(middle, None).await?)? <= timestamp { low = middle + 1 } else { high = middle }
+        }
+        Ok(low.checked_sub(1))
     }
 
     /// Needs a node that keeps old state; of an address whose state it forgot nothing is known. A balance that only fell

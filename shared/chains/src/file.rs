@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::rows::{CsvOptions, Row, scan};
-use crate::source::{supply, whole_blocks};
+use crate::source::{block_at, supply, whole_blocks};
 use crate::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
 /// A chain whose transfers lie in CSV files, as [`crate::read_csv`] understands them. Rows may be in any order; files of
@@ -224,6 +224,11 @@ impl TransferSource for FileSource {
             (at >= block.saturating_sub(window.into())).then_some(Funded { funder, block: at, tx, amount })
         };
         Ok(asked.iter().map(nearest).collect())
+    }
+
+    async fn block_at(&self, token: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        let (_, rows) = self.rows(token).await?;
+        block_at(&rows.transfers, timestamp)
     }
 }
 

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use clusters::{Address, Amount, Transfer, sample};
 use tokio::sync::OnceCell;
 
-use crate::source::{supply, whole_blocks};
+use crate::source::{block_at, supply, whole_blocks};
 use crate::{Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
 const SEED: u64 = 1;
@@ -94,6 +94,10 @@ impl TransferSource for SampleSource {
     async fn contracts(&self, addresses: &[Address]) -> Result<Vec<Address>, SourceError> {
         let known = [self.token.contract, self.token.pool];
         Ok(addresses.iter().copied().filter(|address| known.contains(address)).collect())
+    }
+
+    async fn block_at(&self, token: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        block_at(&self.rows_of(token).await?.transfers, timestamp)
     }
 }
 

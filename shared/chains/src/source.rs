@@ -84,6 +84,13 @@ pub trait TransferSource: Send + Sync {
     async fn fundings(&self, asked: &[(Address, u64)], _window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
         Ok(vec![None; asked.len()])
     }
+
+    /// The last safe block at or before this time, in seconds since 1970, or another between that and the token's next
+    /// transfer; `None` when there was no block yet. [`SourceError::Unsupported`] where times are not known.
+    async fn block_at(&self, token: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        let _ = (token, timestamp);
+        Err(SourceError::Unsupported { reason: "its source does not tell when blocks were made".into() })
+    }
 }
 
 /// A place in a file that is not what it must be.
@@ -152,6 +159,18 @@ pub(crate) fn whole_blocks(transfers: &[Transfer], max: usize) -> (usize, Option
     (count, transfers.get(count).map(|next| next.block - 1))
 }
 
+/// What [`TransferSource::block_at`] says where all transfers are known, ordered by block.
+pub(crate) fn block_at(transfers: &[Transfer], timestamp: u64) -> Result<Option<u64>, SourceError> {
+    if transfers.iter().any(|transfer| transfer.timestamp.is_none()) {
+        return Err(SourceError::Unsupported { reason: "its transfers do not tell when they were".into() });
+    }
+    let later = transfers.partition_point(|transfer| transfer.timestamp.is_some_and(|time| time <= timestamp));
+    Ok(match transfers.get(later) {
+        Some(next) => next.block.checked_sub(1),
+        None => transfers.last().map(|last| last.block),
+    })
+}
+
 /// Minted − burned; `None` where more was burned than minted, or it does not fit.
 pub(crate) fn supply(transfers: &[Transfer]) -> Option<Amount> {
     let (mut minted, mut burned) = (Amount::ZERO, Amount::ZERO);
@@ -202,6 +221,18 @@ mod tests {
         assert_eq!(cut(&[1, 2, 2, 3], 2), (1, Some(1)));
         assert_eq!(cut(&[2, 2, 2, 7], 2), (3, Some(6)), "a block is never divided");
         assert_eq!(cut(&[2, 2, 2], 2), (3, None));
+    }
+
+    #[test]
+    fn the_block_at_a_time_is_the_last_before_the_next_transfer() {
+        let timed = |block, timestamp| Transfer { timestamp, ..at(block) };
+        let rows = [timed(5, Some(100)), timed(5, Some(100)), timed(9, Some(140))];
+        for (time, block) in [(99, 4), (100, 8), (139, 8), (140, 9), (999, 9)] {
+            assert_eq!(block_at(&rows, time).unwrap(), Some(block), "at {time}");
+        }
+        assert_eq!(block_at(&[timed(0, Some(100))], 99).unwrap(), None);
+        assert_eq!(block_at(&[], 99).unwrap(), None);
+        assert!(matches!(block_at(&[timed(5, None)], 99), Err(SourceError::Unsupported { .. })));
     }
 
     #[test]

@@ -305,6 +305,11 @@ impl Ledger {
         holders.iter().map(|account| account.address).collect()
     }
 
+    /// How many addresses have a positive balance.
+    pub fn holders(&self) -> u64 {
+        self.accounts.iter().filter(|account| account.balance.is_positive()).count() as u64
+    }
+
     #[inline]
     fn account(&mut self, address: Address, sought: Sought) -> u32 {
         let accounts = &mut self.accounts;
@@ -658,6 +663,7 @@ pub(crate) mod tests {
             holders.sort_by_key(|account| (std::cmp::Reverse(account.balance), account.address));
             let addresses: Vec<Address> = holders.iter().take(n).map(|account| account.address).collect();
             prop_assert_eq!(ledger.top_holders(n), addresses);
+            prop_assert_eq!(ledger.holders(), holders.len() as u64);
         }
     }
 

@@ -128,6 +128,7 @@ impl Config {
             environment: given("STAGE").unwrap_or_else(|| "local".to_owned()),
             reports: freshness("REPORT_STALENESS_SECONDS", 21_600)?,
             metadata: freshness("METADATA_STALENESS_SECONDS", 1800)?,
+            checkpoint_rows: Settings::default().checkpoint_rows,
             limits: Strictness::AsWritten,
             keys: Settings::default().keys,
         };

@@ -38,6 +38,9 @@ pub struct Arguments {
     /// Count transfers of nothing as trade
     #[arg(long)]
     include_zero_value: bool,
+    /// What two addresses exchanged joins nothing below this many billionths of what all hold; 0 joins them by anything
+    #[arg(long, default_value_t = Parameters::default().dust_parts_per_billion, value_name = "N")]
+    dust_parts_per_billion: u32,
     /// Let an outsider that traded with two or more of the top holders join them
     #[arg(long)]
     magic_nodes: bool,
@@ -106,6 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         hub_degree: arguments.hub_degree,
         include_hubs: arguments.include_hubs,
         include_zero_value: arguments.include_zero_value,
+        dust_parts_per_billion: arguments.dust_parts_per_billion,
         magic_nodes: arguments.magic_nodes,
         contracts_are_hubs: !arguments.contracts_are_no_hubs,
         common_funder: arguments.common_funder,

@@ -17,10 +17,10 @@ use crate::token::Token;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SegmentRow {
-    from_block: u64,
-    through_block: u64,
-    rows: u64,
-    bad_rows: u64,
+    pub(crate) from_block: u64,
+    pub(crate) through_block: u64,
+    pub(crate) rows: u64,
+    pub(crate) bad_rows: u64,
     /// The object that holds the transfers; none where there were none.
     blob: Option<String>,
 }
@@ -30,13 +30,13 @@ impl Row for SegmentRow {
 }
 
 /// What is kept of one token.
-pub(crate) struct History {
+pub(crate) struct Kept {
     app: App,
     dao: Dao<SegmentRow>,
     key: String,
 }
 
-impl History {
+impl Kept {
     pub(crate) fn of(app: &App, token: &Token) -> Self {
         Self { app: app.clone(), dao: Dao::open(&app.tables, &app.rao), key: token.key() }
     }
@@ -104,11 +104,5 @@ impl History {
                     .into())
             }
         }
-    }
-}
-
-impl SegmentRow {
-    pub(crate) const fn bad_rows(&self) -> u64 {
-        self.bad_rows
     }
 }
