@@ -267,7 +267,13 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
     tokens.get(&ann, &world.path("/history?points=3")).await.assert(202);
     world.work().await;
     tokens.get(&ann, &world.path("/history?points=3")).await.assert(200);
-    tokens.get(&ann, &world.path("/history?to=99999999")).await.assert(400);
+    for beyond in ["/history?to=99999999", "/clusters?block=99999999"] {
+        tokens.get(&ann, &world.path(beyond)).await.assert(400);
+    }
+    tokens.get(&ann, &world.path("/map.json?top=6")).await.assert(202);
+    tokens.get(&ann, &world.path("/map.svg?top=6")).await.assert(202);
+    world.work().await;
+    tokens.get(&ann, &world.path("/map.json?top=6")).await.assert(200);
     let label = |kind: &str| json!([{"address": format!("0x{}", "1".repeat(40)), "name": "Our pool", "kind": kind}]);
     tokens.post(&ann, "/v1/labels", label("pool")).await.assert(201);
     tokens.post(&ann, "/v1/labels", label("whale")).await.assert(400);
@@ -288,9 +294,11 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
 
     let none = format!("/v1/tokens/{CHAIN}/0x{}", "1".repeat(40));
     tokens.get(&ann, &none).await.assert(404);
-    ann.get(&format!("{none}/clusters")).await.assert(202);
+    for rest in ["/clusters", "/history"] {
+        ann.get(&format!("{none}{rest}")).await.assert(202);
+    }
     world.work().await;
-    for rest in ["/clusters", "/holders"] {
+    for rest in ["/clusters", "/holders", "/history", "/map", "/map.json", "/map.svg"] {
         tokens.get(&ann, &format!("{none}{rest}")).await.assert(404);
     }
     tokens.check("tokens");

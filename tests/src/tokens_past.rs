@@ -114,7 +114,7 @@ async fn a_state_in_the_past_is_what_the_engine_says_of_the_transfers_by_then_an
     assert_ne!(world.expected(u64::MAX, &Parameters::default(), &Labels::builtin(CHAIN)), expected);
 
     world.clock.advance(STALENESS * 100);
-    let answer = ann.get(&world.path(&format!("/clusters{query}"))).await;
+    let answer = world.ann().get(&world.path(&format!("/clusters{query}"))).await;
     assert_eq!(answer.assert(200).header("x-cache"), "fresh");
     assert_eq!(world.depth(&REFRESH_CLUSTERS), 0);
 
@@ -266,7 +266,7 @@ async fn a_history_says_what_reports_say_at_each_block() {
     assert_eq!((&history["points"][0]["block"], &history["points"][2]["block"]), (&json!(from), &json!(to)));
     assert_points(&world, &history, &Parameters::default());
     world.clock.advance(STALENESS * 100);
-    assert_eq!(ann.get(&path).await.header("x-cache"), "fresh");
+    assert_eq!(world.ann().get(&path).await.assert(200).header("x-cache"), "fresh");
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub fn route() -> Endpoint<App> {
     Endpoint::new("tokens-keep-labels", routes!(keep_labels))
 }
 
+const CSV: &str = "address,name,kind\n0x1111111111111111111111111111111111111111,Our pool,pool\n";
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct KeptLabels {
@@ -32,7 +34,7 @@ struct KeptLabels {
 /// at most 20,000. The same file again is the same labels. A file belongs to nobody, and whoever knows its digest may
 /// use it; it is kept, also when its sender's account is deleted.
 #[utoipa::path(post, path = "/v1/labels", tag = "tokens", security(("bearer" = [])),
-    request_body(content((String = "text/csv"), (serde_json::Value = "application/json")),
+    request_body(content((String = "text/csv", example = json!(CSV)), (serde_json::Value = "application/json")),
         description = "The file, at most 1 MiB."),
     responses(
         (status = 201, body = KeptLabels),

@@ -63,11 +63,15 @@ pub fn add_examples(document: &mut OpenApi, examples: &str) -> Result<(), BadExa
     Ok(())
 }
 
+const JSON: &str = "application/json";
+
 fn add(operation: &mut Operation, id: &str, examples: Examples) -> Result<(), BadExamples> {
     if let Some(request) = examples.request {
         let body = match &mut operation.request_body {
+            // Recorded requests are JSON; another kind has its example in the code.
+            Some(RefOr::T(body)) if body.content.contains_key(JSON) => body.content.get_mut(JSON),
             Some(RefOr::T(body)) => body.content.values_mut().next(),
-            _ => None,
+            None | Some(RefOr::Ref(_)) => None,
         };
         let Some(RefOr::T(content)) = body else { return Err(BadExamples::NoBody { operation: id.to_owned() }) };
         content.example = Some(request);

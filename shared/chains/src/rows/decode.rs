@@ -104,7 +104,8 @@ impl Decoded {
 
 impl Read for Decoded {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.current.len() {
+        // What comes next may be empty, before an error: not the end.
+        while self.at == self.current.len() {
             let Ok(next) = self.filled.recv() else { return Ok(0) };
             let before = std::mem::replace(&mut self.current, next?);
             self.at = 0;
