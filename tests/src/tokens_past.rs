@@ -38,7 +38,7 @@ impl World {
             fundings: std::collections::BTreeMap::new(),
         };
         // Through its text, as what is served.
-        let report = serde_json::to_string(&analyse(&ledger, &subject, labels, parameters)).unwrap();
+        let report = serde_json::to_string(&analyse(&mut ledger, &subject, labels, parameters)).unwrap();
         serde_json::from_str(&report).unwrap()
     }
 

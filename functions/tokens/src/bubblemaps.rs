@@ -273,7 +273,7 @@ mod tests {
     fn report(subject: &Subject, parameters: Parameters) -> Report {
         let mut ledger = Ledger::new();
         sample::transfers(1, 3_000, 300).for_each(|transfer| ledger.push(&transfer));
-        let mut report = analyse(&ledger, subject, &sample::Token::new(1).labels(), &parameters);
+        let mut report = analyse(&mut ledger, subject, &sample::Token::new(1).labels(), &parameters);
         report.computed_at = Some(1_795_000_000_123);
         report
     }

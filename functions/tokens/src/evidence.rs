@@ -158,7 +158,7 @@ mod tests {
         let mut ledger = Ledger::new();
         sample::transfers(1, 3_000, 300).for_each(|transfer| ledger.push(&transfer));
         let parameters = Parameters { magic_nodes: true, ..Parameters::default() };
-        let report = analyse(&ledger, &token.subject(), &Labels::builtin("ethereum"), &parameters);
+        let report = analyse(&mut ledger, &token.subject(), &Labels::builtin("ethereum"), &parameters);
         assert!(!report.clusters.is_empty());
         for cluster in &report.clusters {
             let evidence = to_value(report.evidence(&cluster.id).unwrap()).unwrap();

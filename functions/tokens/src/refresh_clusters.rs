@@ -198,14 +198,14 @@ impl Work {
     /// The ledger comes back, to be added to.
     pub(crate) async fn analyse(
         &self,
-        ledger: Ledger,
+        mut ledger: Ledger,
         subject: Subject,
         choices: &Choices,
     ) -> Result<(Ledger, Report), RunError> {
         let labels = labels_for(&self.app, &self.token.chain, choices).await?;
         let parameters = engine(choices);
         blocking(move || {
-            let report = analyse(&ledger, &subject, &labels, &parameters);
+            let report = analyse(&mut ledger, &subject, &labels, &parameters);
             (ledger, report)
         })
         .await

@@ -112,7 +112,7 @@ impl Tally {
 
     /// As bytes, behind `head`, a line of JSON of what else is to be carried.
     async fn pack(&mut self, head: Vec<u8>) -> Result<Bytes, RunError> {
-        let ledger = std::mem::take(&mut self.ledger);
+        let mut ledger = std::mem::take(&mut self.ledger);
         let (ledger, bytes) = blocking(move || {
             let mut bytes = head;
             let saved = ledger.save(&mut bytes);

@@ -20,7 +20,7 @@ type Partition = Vec<Vec<Address>>;
 fn engine(transfers: &[Transfer], subject: &Subject, labels: &Labels) -> Partition {
     let mut ledger = Ledger::new();
     ledger.extend_from_slice(transfers);
-    let report = analyse(&ledger, subject, labels, &Parameters::default());
+    let report = analyse(&mut ledger, subject, labels, &Parameters::default());
     let mut partition: Partition = report.clusters.into_iter().map(|cluster| cluster.members).collect();
     partition.sort();
     partition
@@ -171,7 +171,7 @@ fn main() {
     let mut saved = Vec::new();
     let mut group = criterion.benchmark_group("ledger of a million transfers");
     group.bench_function("analyse", |bench| {
-        bench.iter(|| analyse(&ledger, &subject, &labels, &Parameters::default()));
+        bench.iter(|| analyse(&mut ledger, &subject, &labels, &Parameters::default()));
     });
     group.bench_function("save", |bench| {
         bench.iter(|| {

@@ -48,8 +48,16 @@ const WORST: usize = 50;
 ///   or hub by degree (not the token itself), within `synchronous_window` blocks from the first of them; mints do not
 ///   count. Not where more than 50 addresses, holders or not, were first sent the token there in those blocks.
 ///
-/// Parameters out of range are taken at their word: validate them first.
-pub fn analyse(ledger: &Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
+/// The ledger is brought in order, which changes nothing of what it says. Parameters out of range are taken at their
+/// word: validate them first.
+pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
+    // Who was first sent the token by whom asks for each pair once; nothing else does.
+    if parameters.synchronous {
+        ledger.settle()
+    } else {
+        ledger.sort()
+    }
+    let ledger = &*ledger;
     let hubs = Hubs { subject, labels, parameters };
     let ranking = Ranking::of(ledger);
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
@@ -455,11 +463,11 @@ mod tests {
 
     fn report(transfers: &[Transfer], parameters: &Parameters) -> Report {
         let (subject, labels) = known();
-        analyse(&ledger(transfers), &subject, &labels, parameters)
+        analyse(&mut ledger(transfers), &subject, &labels, parameters)
     }
 
     fn anonymous(transfers: &[Transfer], parameters: &Parameters) -> Report {
-        analyse(&ledger(transfers), &Subject::default(), &Labels::none(), parameters)
+        analyse(&mut ledger(transfers), &Subject::default(), &Labels::none(), parameters)
     }
 
     fn partition(report: &Report) -> BTreeSet<BTreeSet<Address>> {
@@ -649,7 +657,7 @@ mod tests {
                 continued.push(transfer);
             }
             let (subject, labels) = known();
-            let continued = analyse(&continued, &subject, &labels, &parameters);
+            let continued = analyse(&mut continued, &subject, &labels, &parameters);
             let from_scratch = report(&transfers, &parameters);
             prop_assert_eq!(serde_json::to_string(&continued).unwrap(), serde_json::to_string(&from_scratch).unwrap());
         }
@@ -744,7 +752,7 @@ mod tests {
         let (subject, labels) = known();
         for top in [10, 2] {
             let parameters = Parameters { top, ..Parameters::default() };
-            let report = analyse(&ledger(&transfers), &subject, &labels, &parameters);
+            let report = analyse(&mut ledger(&transfers), &subject, &labels, &parameters);
             assert_eq!(report.supply.circulating, Units::from(90));
             assert_eq!((report.holders[1].share, report.holders[1].circulating_share), (0.3, 30.0 / 90.0));
         }
@@ -821,7 +829,7 @@ mod tests {
         let with = |subject: &Subject, labels: &Labels, funding_window| {
             let parameters =
                 Parameters { top: 3, common_funder: true, funding_window, hub_degree: 3, ..Parameters::default() };
-            analyse(&ledger(&rows), subject, labels, &parameters)
+            analyse(&mut ledger(&rows), subject, labels, &parameters)
         };
         let report = with(&subject, &Labels::none(), 10);
         let [funder] = &report.common_funders[..] else { panic!("{:?}", report.common_funders) };
@@ -838,7 +846,7 @@ mod tests {
         assert!(with(&subject, &labels, 10).clusters.is_empty());
         assert_eq!(with(&Subject::default(), &Labels::none(), 10).health.unknown_fundings, 3);
         let off = analyse(
-            &ledger(&rows),
+            &mut ledger(&rows),
             &subject,
             &Labels::none(),
             &Parameters { top: 3, hub_degree: 3, ..Parameters::default() },

@@ -1,9 +1,10 @@
 mod first;
+mod flows;
 mod index;
 mod storage;
 
-use std::collections::HashMap;
-
+use flows::Flows;
+pub(crate) use flows::{Flow, Pair};
 use index::{Hasher, Index, NONE, Place};
 pub use storage::LedgerError;
 
@@ -21,13 +22,7 @@ pub struct Ledger {
     hasher: Hasher,
     account_index: Index,
     pub(crate) accounts: Vec<Account>,
-    /// Finds the first flow of an unordered pair of accounts; its other flows hang on that one.
-    pair_index: Index,
-    pub(crate) flow_keys: Vec<FlowKey>,
-    flows: Vec<Flow>,
-    repeats: Vec<Repeat>,
-    /// What a flow's total has above its 128 bits, by flow; hardly any has.
-    excess: HashMap<u32, Units>,
+    flows: Flows,
     pub(crate) totals: Totals,
 }
 
@@ -45,41 +40,13 @@ pub(crate) struct Totals {
     pub(crate) last_timestamp: Option<u64>,
 }
 
-/// A cache line: finding an account by its address brings its balance along.
+/// A cache line of its own: finding an account by its address brings its balance along.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Account {
     /// Received less sent.
     pub(crate) balance: Units,
     pub(crate) address: Address,
-}
-
-/// One direction between two accounts, apart for transfers of something and of nothing, so that an analysis can leave
-/// the latter out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FlowKey {
-    /// With `FLAG` for the first flow of its unordered pair.
-    from: u32,
-    /// With `FLAG` for transfers of nothing.
-    to: u32,
-    /// The next flow of the same pair, or `NONE`.
-    next: u32,
-    /// Position in `repeats`, or `NONE` for a flow of one transfer.
-    repeat: u32,
-}
-
-/// What belongs to the flow key in the same place. Most flows are of one transfer, so what only others need is
-/// elsewhere.
-#[derive(Clone, Copy, Debug)]
-struct Flow {
-    /// The lower 128 bits, least first.
-    total: [u64; 2],
-    first: Moment,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Repeat {
-    transfers: u64,
-    last: Moment,
 }
 
 /// When a transfer was, packed.
@@ -102,24 +69,10 @@ pub(crate) struct Exchanged {
     last: Moment,
 }
 
-/// A bit that no position has.
-const FLAG: u32 = NONE;
 /// A later time than this, in 2106, is taken for unknown.
 const UNKNOWN_TIME: u32 = u32::MAX;
 /// How many transfers are added in step: enough to fill the time memory takes, few enough to stay in the first cache.
 const STEP: usize = 128;
-
-/// A transfer between two accounts on its way into the ledger.
-#[derive(Clone, Copy, Default)]
-struct Trade {
-    /// In its slice of transfers.
-    row: usize,
-    from: u32,
-    to: u32,
-    pair: Sought,
-    /// The flow it repeats, or `NONE` if it began one.
-    repeats: u32,
-}
 
 /// What to look up in an index.
 #[derive(Clone, Copy)]
@@ -153,11 +106,7 @@ impl Ledger {
             hasher: Hasher::new(),
             account_index: Index::new(),
             accounts: Vec::new(),
-            pair_index: Index::new(),
-            flow_keys: Vec::new(),
-            flows: Vec::new(),
-            repeats: Vec::new(),
-            excess: HashMap::new(),
+            flows: Flows::default(),
             totals: Totals::default(),
         }
     }
@@ -165,27 +114,24 @@ impl Ledger {
     /// Adds one transfer. The same transfer added twice counts twice: the source tells rows apart, not the ledger.
     pub fn push(&mut self, transfer: &Transfer) {
         let sides = [&transfer.from, &transfer.to].map(|address| Sought::new(self.hasher.address(address)));
-        if let Some((from, to)) = self.settle(transfer, sides) {
-            let pair = Sought::new(self.hasher.pair(from, to));
-            let flow = self.flow_of(&Trade { row: 0, from, to, pair, repeats: NONE }, transfer);
-            self.repeat(flow, transfer);
-        }
+        self.add(transfer, sides);
+        self.flows.make_room(self.accounts.len());
     }
 
     /// Adds transfers in the order given, several times faster than one by one.
     ///
-    /// Adding one transfer is a chain of lookups, each waiting for memory. Here each link of the chain is taken for
-    /// many transfers before the next, and the memory it will need is read ahead, so that the waits overlap.
+    /// Finding an account is a chain of lookups, each waiting for memory. Here each link of the chain is taken for many
+    /// transfers before the next, and the memory it will need is read ahead, so that the waits overlap.
     pub fn extend_from_slice(&mut self, transfers: &[Transfer]) {
         for transfers in transfers.chunks(STEP) {
-            self.push_in_step(transfers);
+            self.add_in_step(transfers);
+            self.flows.make_room(self.accounts.len());
         }
     }
 
     /// The loops that only read ahead are short, so that the processor runs far into them while it waits.
-    fn push_in_step(&mut self, transfers: &[Transfer]) {
+    fn add_in_step(&mut self, transfers: &[Transfer]) {
         let mut sides = [[Sought::default(); 2]; STEP];
-        let mut trades = [Trade::default(); STEP];
         let mut read_ahead = 0;
 
         let sides = &mut sides[..transfers.len()];
@@ -197,48 +143,21 @@ impl Ledger {
         }
         for side in sides.as_flattened_mut() {
             side.likely = self.account_index.likely(side.hash);
+        }
+        for side in sides.as_flattened() {
             if let Some(account) = self.accounts.get(side.likely as usize) {
                 read_ahead ^= u32::from(account.address.0[0]);
             }
         }
-        let mut traded = 0;
-        for (row, (transfer, &sides)) in transfers.iter().zip(&*sides).enumerate() {
-            if let Some((from, to)) = self.settle(transfer, sides) {
-                trades[traded] = Trade { row, from, to, pair: Sought::new(self.hasher.pair(from, to)), repeats: NONE };
-                traded += 1;
-            }
-        }
-        let trades = &mut trades[..traded];
-        for trade in &*trades {
-            read_ahead ^= self.pair_index.touch(trade.pair.hash);
-        }
-        for Trade { pair, .. } in &mut *trades {
-            pair.likely = self.pair_index.likely(pair.hash);
-            if let Some(flow) = self.flow_keys.get(pair.likely as usize) {
-                read_ahead ^= flow.from;
-            }
-        }
-        for trade in &mut *trades {
-            trade.repeats = self.flow_of(trade, &transfers[trade.row]);
-        }
-        for trade in &*trades {
-            if let Some(flow) = self.flows.get(trade.repeats as usize) {
-                read_ahead ^= flow.first.position;
-                if let Some(repeat) = self.repeats.get(self.flow_keys[trade.repeats as usize].repeat as usize) {
-                    read_ahead ^= repeat.last.position;
-                }
-            }
-        }
-        for trade in trades {
-            self.repeat(trade.repeats, &transfers[trade.row]);
+        for (transfer, &sides) in transfers.iter().zip(&*sides) {
+            self.add(transfer, sides);
         }
         // Reading ahead has no other effect that would keep the compiler from leaving it out.
         std::hint::black_box(read_ahead);
     }
 
-    /// Counts the transfer and moves its value. Its accounts come back if it was between two.
     #[inline]
-    fn settle(&mut self, transfer: &Transfer, [sought_from, sought_to]: [Sought; 2]) -> Option<(u32, u32)> {
+    fn add(&mut self, transfer: &Transfer, [sought_from, sought_to]: [Sought; 2]) {
         let value = Units::from(transfer.value);
         let is_nothing = transfer.value == Amount::ZERO;
         self.totals.count(transfer);
@@ -250,7 +169,7 @@ impl Ledger {
                     self.accounts[from as usize].balance -= value;
                     self.accounts[to as usize].balance += value;
                 }
-                return Some((from, to));
+                self.flows.push(from, to, transfer);
             }
             (true, false) if !is_nothing => {
                 self.totals.minted += value;
@@ -265,22 +184,16 @@ impl Ledger {
             (true, true) => self.totals.zero_to_zero += value,
             _ => {}
         }
-        None
     }
 
-    /// The flow the transfer repeats, or `NONE` if it began one, in which it is.
-    #[inline]
-    fn flow_of(&mut self, trade: &Trade, transfer: &Transfer) -> u32 {
-        let is_nothing = transfer.value == Amount::ZERO;
-        match self.flow(trade.from, trade.to, is_nothing, trade.pair) {
-            Place::Old(flow) => flow,
-            Place::New(flow) => {
-                let (total, excess) = split(transfer.value);
-                self.flows.push(Flow { total, first: Moment::of(transfer) });
-                self.add_excess(flow, excess);
-                NONE
-            }
-        }
+    /// What [`Ledger::pairs`] needs.
+    pub(crate) fn sort(&mut self) {
+        self.flows.sort(self.accounts.len());
+    }
+
+    /// Adds up what was sent between the same two, and sorts.
+    pub(crate) fn settle(&mut self) {
+        self.flows.settle(self.accounts.len());
     }
 
     /// How many transfers were added.
@@ -331,131 +244,28 @@ impl Ledger {
         self.account_index.find(self.hasher.address(&address), is_key)
     }
 
-    /// Finds the flow or appends its key; what belongs to a new key is the caller's to append.
-    #[inline]
-    fn flow(&mut self, from: u32, to: u32, is_nothing: bool, pair: Sought) -> Place {
-        let keys = &mut self.flow_keys;
-        let flagged_to = if is_nothing { to | FLAG } else { to };
-        let is_pair = |flow: u32| {
-            let ends = keys.get(flow as usize).map(|key| (key.from(), key.to()));
-            ends == Some((from, to)) || ends == Some((to, from))
-        };
-        let place = if is_pair(pair.likely) {
-            Place::Old(pair.likely)
-        } else {
-            self.pair_index.place(pair.hash, keys.len(), is_pair)
-        };
-        let first = match place {
-            Place::Old(first) => first,
-            Place::New(flow) => {
-                keys.push(FlowKey { from: from | FLAG, to: flagged_to, next: NONE, repeat: NONE });
-                return Place::New(flow);
-            }
-        };
-        let mut flow = first;
-        while let Some(key) = keys.get(flow as usize) {
-            if key.from() == from && key.is_nothing() == is_nothing {
-                return Place::Old(flow);
-            }
-            flow = key.next;
-        }
-        let flow = u32::try_from(keys.len()).ok().filter(|&flow| flow < NONE);
-        let flow = flow.expect("2^31 entries of 64 bytes or more do not fit in memory");
-        let next = std::mem::replace(&mut keys[first as usize].next, flow);
-        keys.push(FlowKey { from, to: flagged_to, next, repeat: NONE });
-        Place::New(flow)
+    /// Each two accounts that traded, once. Of a sorted ledger.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair> {
+        self.flows.pairs()
     }
 
-    /// Adds the transfer to the flow; nothing is left to do for `NONE`.
-    #[inline]
-    fn repeat(&mut self, flow: u32, transfer: &Transfer) {
-        let Some(Flow { total, first }) = self.flows.get_mut(flow as usize) else {
-            return;
-        };
-        let moment = Moment::of(transfer);
-        let repeat = &mut self.flow_keys[flow as usize].repeat;
-        if *repeat == NONE {
-            *repeat = u32::try_from(self.repeats.len()).expect("there are no more repeats than flows");
-            self.repeats.push(Repeat { transfers: 1, last: *first });
-        }
-        let repeat = &mut self.repeats[*repeat as usize];
-        repeat.transfers += 1;
-        if moment.order() < first.order() {
-            *first = moment;
-        }
-        if moment.order() >= repeat.last.order() {
-            repeat.last = moment;
-        }
-        let (value, excess) = split(transfer.value);
-        let (low, carry) = total[0].overflowing_add(value[0]);
-        let (high, carry_high) = total[1].overflowing_add(value[1]);
-        let (high, carry_again) = high.overflowing_add(u64::from(carry));
-        *total = [low, high];
-        if carry_high || carry_again {
-            self.add_excess(flow, [1, 0]);
-        }
-        self.add_excess(flow, excess);
+    /// All flows between the two accounts of a pair, several of a kind unless the ledger is settled.
+    pub(crate) fn flows_of_pair(&self, pair: Pair) -> impl Iterator<Item = Flow> {
+        self.flows.of_pair(pair)
     }
 
-    /// `[low, high]` times 2¹²⁸.
-    #[inline]
-    fn add_excess(&mut self, flow: u32, [low, high]: [u64; 2]) {
-        if low | high != 0 {
-            *self.excess.entry(flow).or_default() += Units::from_limbs([low, high, 0, 0, 0]);
-        }
-    }
-
-    /// All flows between the two accounts of the flow `first`, which is the first of its pair.
-    pub(crate) fn flows_of_pair(&self, first: u32) -> impl Iterator<Item = (&FlowKey, u32)> {
-        let mut flow = first;
-        std::iter::from_fn(move || {
-            let key = self.flow_keys.get(flow as usize)?;
-            Some((key, std::mem::replace(&mut flow, key.next)))
-        })
+    /// All flows; of a settled ledger each pair, direction, and something or nothing once.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = Flow> {
+        self.flows.iter()
     }
 
     /// What the flow moved.
     pub(crate) fn total(&self, flow: u32) -> Units {
-        let [low, high] = self.flows[flow as usize].total;
-        let mut total = Units::from_limbs([low, high, 0, 0, 0]);
-        if let Some(excess) = self.excess.get(&flow) {
-            let [a, b, c, _, _] = excess.limbs();
-            total += Units::from_limbs([0, 0, a, b, c]);
-        }
-        total
+        self.flows.total(flow)
     }
 
     pub(crate) fn exchanged(&self, flow: u32) -> Exchanged {
-        let first = self.flows[flow as usize].first;
-        let repeat = self.flow_keys[flow as usize].repeat;
-        let total = self.total(flow);
-        let once = Repeat { transfers: 1, last: first };
-        let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
-        Exchanged { transfers, total, first, last }
-    }
-}
-
-impl FlowKey {
-    #[inline]
-    pub(crate) fn from(&self) -> u32 {
-        self.from & !FLAG
-    }
-
-    #[inline]
-    pub(crate) fn to(&self) -> u32 {
-        self.to & !FLAG
-    }
-
-    /// Whether it is the first flow of its unordered pair.
-    #[inline]
-    pub(crate) fn is_first(&self) -> bool {
-        self.from & FLAG != 0
-    }
-
-    /// Whether its transfers move nothing.
-    #[inline]
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.to & FLAG != 0
+        self.flows.exchanged(flow)
     }
 }
 
@@ -496,13 +306,13 @@ impl Moment {
 }
 
 impl Exchanged {
-    /// Both together.
+    /// Both together; of two at the same place `other` is the later.
     pub(crate) fn join(self, other: Self) -> Self {
         Self {
             transfers: self.transfers + other.transfers,
             total: self.total + other.total,
             first: if other.first.order() < self.first.order() { other.first } else { self.first },
-            last: if other.last.order() > self.last.order() { other.last } else { self.last },
+            last: if other.last.order() >= self.last.order() { other.last } else { self.last },
         }
     }
 
@@ -531,15 +341,10 @@ impl Exchanged {
     }
 }
 
-/// The lower 128 bits, and those above them.
-#[inline]
-fn split(value: Amount) -> ([u64; 2], [u64; 2]) {
-    let [a, b, c, d] = *value.as_limbs();
-    ([a, b], [c, d])
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -580,7 +385,7 @@ pub(crate) mod tests {
     }
 
     fn saved(ledger: &Ledger) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let (mut ledger, mut bytes) = (ledger.clone(), Vec::new());
         ledger.save(&mut bytes).unwrap();
         bytes
     }
@@ -597,6 +402,39 @@ pub(crate) mod tests {
         }
 
         #[test]
+        fn when_it_is_settled_makes_no_difference(
+            transfers in any_transfers(5, 200),
+            often in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let mut settled = Ledger::new();
+            let ends: BTreeSet<usize> = often.iter().map(|end| end.index(transfers.len() + 1)).collect();
+            for (at, transfer) in transfers.iter().enumerate() {
+                if ends.contains(&at) {
+                    settled.settle();
+                }
+                settled.push(transfer);
+            }
+            prop_assert_eq!(saved(&settled), saved(&ledger(&transfers)));
+        }
+
+        #[test]
+        fn each_pair_that_traded_is_there_once(transfers in any_transfers(5, 100)) {
+            let mut ledger = ledger(&transfers);
+            ledger.settle();
+            let name = |account: u32| ledger.accounts[account as usize].address;
+            let mut pairs: Vec<_> = ledger.pairs().map(|pair| (pair.accounts.map(name), pair.is_nothing)).collect();
+            pairs.iter_mut().for_each(|(pair, _)| pair.sort());
+            pairs.sort();
+            let mut expected = BTreeMap::new();
+            for t in transfers.iter().filter(|t| t.from != t.to && t.from != Address::ZERO && t.to != Address::ZERO) {
+                *expected.entry([t.from.min(t.to), t.from.max(t.to)]).or_insert(true) &= t.value == Amount::ZERO;
+            }
+            prop_assert_eq!(pairs, expected.into_iter().collect::<Vec<_>>());
+            let of_pairs: usize = ledger.pairs().map(|pair| ledger.flows_of_pair(pair).count()).sum();
+            prop_assert_eq!(of_pairs, ledger.flows().count());
+        }
+
+        #[test]
         fn what_was_minted_and_not_burned_is_somebodys(transfers in any_transfers(8, 60)) {
             let ledger = ledger(&transfers);
             let balances: Units = ledger.accounts.iter().map(|account| account.balance).sum();
@@ -605,11 +443,12 @@ pub(crate) mod tests {
 
         #[test]
         fn flows_add_up_the_rows_between_two_addresses(transfers in any_transfers(5, 100)) {
-            let ledger = ledger(&transfers);
+            let mut ledger = ledger(&transfers);
+            ledger.settle();
             let mut rows = 0;
-            for (flow, key) in (0..).zip(&ledger.flow_keys) {
-                let [from, to] = [key.from(), key.to()].map(|account| ledger.accounts[account as usize].address);
-                let of_flow = |t: &&Transfer| t.from == from && t.to == to && (t.value == Amount::ZERO) == key.is_nothing();
+            for Flow { flow, from, to, is_nothing } in ledger.flows() {
+                let [from, to] = [from, to].map(|account| ledger.accounts[account as usize].address);
+                let of_flow = |t: &&Transfer| t.from == from && t.to == to && (t.value == Amount::ZERO) == is_nothing;
                 let mut of_flow: Vec<&Transfer> = transfers.iter().filter(of_flow).collect();
                 of_flow.sort_by_key(|transfer| (transfer.block, transfer.log_index));
                 let (first, last) = (of_flow[0], of_flow[of_flow.len() - 1]);
@@ -699,7 +538,8 @@ pub(crate) mod tests {
             to: address(2),
             value: Amount::MAX,
         };
-        let ledger = ledger(&[transfer; 5]);
+        let mut ledger = ledger(&[transfer; 5]);
+        ledger.settle();
         let five = "578960446186580977117854925043439539266349923328202820197287920039565648199675";
         assert_eq!(ledger.exchanged(0).total.to_string(), five);
         assert_eq!(ledger.accounts[0].balance.to_string(), format!("-{five}"));
@@ -718,7 +558,9 @@ pub(crate) mod tests {
             to: address(2),
             value: Amount::from(1),
         };
-        let exchanged = ledger(&[row(3), row(1), row(2)]).exchanged(0);
+        let mut ledger = ledger(&[row(3), row(1), row(2)]);
+        ledger.settle();
+        let exchanged = ledger.exchanged(0);
         assert_eq!((exchanged.first_tx(), exchanged.last_tx()), (TxHash([3; 32]), TxHash([2; 32])));
     }
 }

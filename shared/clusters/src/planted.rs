@@ -114,7 +114,7 @@ mod tests {
     fn report(planted: &Planted, parameters: &Parameters) -> Report {
         let mut ledger = Ledger::new();
         ledger.extend_from_slice(&planted.transfers);
-        analyse(&ledger, &planted.subject, &crate::Labels::builtin("ethereum"), parameters)
+        analyse(&mut ledger, &planted.subject, &crate::Labels::builtin("ethereum"), parameters)
     }
 
     fn pairs(planted: &Planted, report: &Report) -> Pairs {

@@ -229,7 +229,7 @@ mod tests {
         let mut labels = token.labels();
         labels.insert(token.exchange, Label { name: label.to_owned(), kind: crate::Kind::Exchange });
         let subject = Subject { name: Some(name.to_owned()), ..token.subject() };
-        analyse(&ledger, &subject, &labels, &Parameters::default())
+        analyse(&mut ledger, &subject, &labels, &Parameters::default())
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         let subject =
             Subject { fundings: [(one, funded(first[0].1)), (other, funded(first[1].1))].into(), ..token.subject() };
         let parameters = Parameters { magic_nodes: true, common_funder: true, ..Parameters::default() };
-        let table = analyse(&ledger, &subject, &token.labels(), &parameters).to_table();
+        let table = analyse(&mut ledger, &subject, &token.labels(), &parameters).to_table();
         assert!(table.contains("\nEVIDENCE besides transfers\n"), "{table}");
         assert!(table.contains(&format!(": {} traded with 2 of it\n", token.magic_node)), "{table}");
         assert!(table.contains(&format!(": {} funded 2 of it\n", Address([9; 20]))), "{table}");
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_empty_report_is_a_table_too() {
-        let report = analyse(&Ledger::new(), &Subject::default(), &crate::Labels::none(), &Parameters::default());
+        let report = analyse(&mut Ledger::new(), &Subject::default(), &crate::Labels::none(), &Parameters::default());
         let table = report.to_table();
         assert!(
             table.contains("no transfers") && table.contains("NO CLUSTERS") && table.contains("no score"),

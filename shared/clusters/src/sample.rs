@@ -274,7 +274,7 @@ mod tests {
         for (rows, addresses) in [(token.opening_rows, 100), (5_000, 1_000), (50_000, 4_000)] {
             for top in [100, 1_000, 10_000] {
                 let parameters = Parameters { top, ..Parameters::default() };
-                let report = analyse(&ledger(rows, addresses), &token.subject(), &token.labels(), &parameters);
+                let report = analyse(&mut ledger(rows, addresses), &token.subject(), &token.labels(), &parameters);
                 assert_eq!(members(&report), planted(&token), "{rows} rows, top {top}");
             }
         }
@@ -284,7 +284,7 @@ mod tests {
     fn the_exchange_and_the_pool_are_hubs_without_labels() {
         let token = Token::new(SEED);
         let labels = Labels::builtin("ethereum");
-        let report = analyse(&ledger(5_000, 1_000), &token.subject(), &labels, &Parameters::default());
+        let report = analyse(&mut ledger(5_000, 1_000), &token.subject(), &labels, &Parameters::default());
         assert_eq!(members(&report), planted(&token));
         let reason = |address| report.excluded.iter().find(|hub| hub.address == address).map(|hub| hub.reason);
         assert_eq!(reason(token.exchange), Some(Reason::Degree));
@@ -297,9 +297,9 @@ mod tests {
     #[test]
     fn each_trap_would_join_the_parties() {
         let token = Token::new(SEED);
-        let ledger = ledger(5_000, 1_000);
-        let clusters = |subject: &Subject, labels: &Labels, parameters: Parameters| {
-            analyse(&ledger, subject, labels, &parameters).clusters.len()
+        let mut ledger = ledger(5_000, 1_000);
+        let mut clusters = |subject: &Subject, labels: &Labels, parameters: Parameters| {
+            analyse(&mut ledger, subject, labels, &parameters).clusters.len()
         };
         let (subject, labels, usual) = (token.subject(), token.labels(), Parameters::default());
         assert_eq!(clusters(&subject, &labels, usual), CLUSTER_SIZES.len());
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(clusters(&subject, &Labels::none(), usual), 1);
         assert_eq!(clusters(&subject, &labels, Parameters { include_hubs: true, ..usual }), 1);
         // The crowd's poison joins some of the crowd too.
-        let poisoned = analyse(&ledger, &subject, &labels, &Parameters { include_zero_value: true, ..usual });
+        let poisoned = analyse(&mut ledger, &subject, &labels, &Parameters { include_zero_value: true, ..usual });
         assert!(
             poisoned.clusters.iter().any(|cluster| token
                 .clusters
@@ -323,7 +323,7 @@ mod tests {
     fn the_magic_node_joins_the_two_friends_and_nobody_else() {
         let token = Token::new(SEED);
         let parameters = Parameters { magic_nodes: true, ..Parameters::default() };
-        let report = analyse(&ledger(5_000, 1_000), &token.subject(), &token.labels(), &parameters);
+        let report = analyse(&mut ledger(5_000, 1_000), &token.subject(), &token.labels(), &parameters);
         let mut expected = planted(&token);
         expected.push(token.friends.to_vec());
         expected.sort();
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn nobody_has_less_than_nothing() {
         let token = Token::new(SEED);
-        let report = analyse(&ledger(20_000, 500), &token.subject(), &token.labels(), &Parameters::default());
+        let report = analyse(&mut ledger(20_000, 500), &token.subject(), &token.labels(), &Parameters::default());
         assert_eq!(report.supply.negative_count, 0);
         assert_eq!(report.supply.minted - report.supply.burned, report.supply.positive);
     }

@@ -18,7 +18,7 @@ fn main() {
     let form = words.next();
     let top = if form.as_deref() == Some("time") { Parameters::MAX_TOP } else { Parameters::default().top };
     let parameters = Parameters { top, ..Parameters::default() };
-    let report = analyse(&ledger, &token.subject(), &token.labels(), &parameters);
+    let report = analyse(&mut ledger, &token.subject(), &token.labels(), &parameters);
     #[expect(clippy::disallowed_methods, reason = "an example that measures")]
     let started = std::time::Instant::now();
     let map = Map::of(&report);

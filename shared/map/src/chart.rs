@@ -276,7 +276,7 @@ mod tests {
         for transfer in transfers(3, rows, crowd) {
             ledger.push(&transfer);
         }
-        analyse(&ledger, &token.subject(), &token.labels(), &Parameters { top, ..Parameters::default() })
+        analyse(&mut ledger, &token.subject(), &token.labels(), &Parameters { top, ..Parameters::default() })
     }
 
     /// A report of these transfers between few addresses, so that clusters, hubs and holders of their own come about.
@@ -297,7 +297,7 @@ mod tests {
         for &hub in hubs {
             labels.insert(address(hub), Label { name: format!("Hub {hub}"), kind: Kind::Exchange });
         }
-        analyse(&ledger, &Subject::default(), &labels, &Parameters { hub_degree: 12, ..Parameters::default() })
+        analyse(&mut ledger, &Subject::default(), &labels, &Parameters { hub_degree: 12, ..Parameters::default() })
     }
 
     fn assert_is_sound(map: &Map) {
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_empty_report_is_an_empty_map() {
-        let report = analyse(&Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
+        let report = analyse(&mut Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
         let map = Map::of(&report);
         assert_eq!((map.circles.len(), map.view.width, map.view.height), (0, 200.0, 200.0));
         assert!(map.to_svg().contains("0 holders, 0 clusters"));

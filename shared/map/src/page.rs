@@ -78,7 +78,7 @@ mod tests {
 
     fn map(name: &str) -> Map {
         let subject = Subject { name: Some(name.to_owned()), ..Subject::default() };
-        Map::of(&analyse(&Ledger::new(), &subject, &Labels::none(), &Parameters::default()))
+        Map::of(&analyse(&mut Ledger::new(), &subject, &Labels::none(), &Parameters::default()))
     }
 
     /// What stands between these two.

@@ -219,7 +219,7 @@ mod tests {
         for transfer in transfers(3, 500, 60) {
             ledger.push(&transfer);
         }
-        let mut report = analyse(&ledger, &token.subject(), &token.labels(), &Parameters::default());
+        let mut report = analyse(&mut ledger, &token.subject(), &token.labels(), &Parameters::default());
         report.token.name = Some(name.to_owned());
         report.holders[0].label = Some(name.to_owned());
         Map::of(&report)

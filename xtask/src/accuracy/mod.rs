@@ -84,7 +84,7 @@ impl Case {
 
     fn report(&self, parameters: &Parameters) -> Report {
         // Labels of the chain are known, but nobody here has one.
-        analyse(&self.ledger, &self.planted.subject, &Labels::builtin("ethereum"), parameters)
+        analyse(&mut self.ledger.clone(), &self.planted.subject, &Labels::builtin("ethereum"), parameters)
     }
 
     fn measure(&self, parameters: &Parameters) -> Measured {

@@ -119,12 +119,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     parameters.validate().map_err(|error| Failure::Usage(error.to_string()))?;
     let labels = labels(arguments)?;
-    let (ledger, subject) = match &arguments.rpc {
+    let (mut ledger, subject) = match &arguments.rpc {
         Some(url) => read_chain(arguments, &labels, url)?,
         None => read_files(arguments)?,
     };
     let started = clock.monotonic();
-    let mut report = analyse(&ledger, &subject, &labels, &parameters);
+    let mut report = analyse(&mut ledger, &subject, &labels, &parameters);
     report.computed_at = Some(clock.now().millis());
     report.duration_ms = u64::try_from((clock.monotonic() - started).as_millis()).ok();
     write(arguments, &report)

@@ -1,4 +1,4 @@
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Pair};
 use crate::{Parameters, Units};
 
 /// Tells which pairs of accounts exchanged next to nothing.
@@ -19,14 +19,13 @@ impl Dust {
         Self { least: parts_per_billion(supply, parts) }
     }
 
-    /// `first` is the first flow of its pair.
-    pub(super) fn is_pair(self, ledger: &Ledger, first: u32) -> bool {
+    pub(super) fn is_pair(self, ledger: &Ledger, pair: Pair) -> bool {
         if !self.least.is_positive() {
             return false;
         }
         let mut exchanged = Units::ZERO;
-        !ledger.flows_of_pair(first).any(|(_, flow)| {
-            exchanged += ledger.total(flow);
+        !ledger.flows_of_pair(pair).any(|flow| {
+            exchanged += ledger.total(flow.flow);
             exchanged >= self.least
         })
     }

@@ -1,6 +1,6 @@
 use super::dust::Dust;
 use crate::Parameters;
-use crate::ledger::{Exchanged, Ledger};
+use crate::ledger::{Exchanged, Ledger, Pair};
 
 /// The rank of who is not among the top holders.
 pub(super) const OUTSIDE: u32 = u32::MAX;
@@ -40,14 +40,15 @@ impl<'a> Graph<'a> {
         }
         let mut degrees = vec![0; ledger.accounts.len()];
         let mut edges = Vec::new();
-        for (a, b, first) in trades.pairs() {
-            let is_dust = dust.is_pair(ledger, first);
+        for pair in trades.pairs() {
+            let [a, b] = pair.accounts;
+            let is_dust = dust.is_pair(ledger, pair);
             if !is_dust {
                 degrees[a as usize] += 1;
                 degrees[b as usize] += 1;
             }
             if ranks[a as usize] != OUTSIDE && ranks[b as usize] != OUTSIDE {
-                trades.push_edges(first, is_dust, &ranks, &mut edges);
+                trades.push_edges(pair, is_dust, &ranks, &mut edges);
             }
         }
         Self { trades, ranks, degrees, edges }
@@ -57,38 +58,33 @@ impl<'a> Graph<'a> {
     /// for a pair.
     pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
         let Trades { ledger, dust, .. } = self.trades;
-        let pairs =
-            self.trades.pairs().filter_map(|(a, b, first)| match (self.ranks[a as usize], self.ranks[b as usize]) {
-                (OUTSIDE, OUTSIDE) => None,
-                (OUTSIDE, rank) => Some((a, rank as usize, first)),
-                (rank, OUTSIDE) => Some((b, rank as usize, first)),
+        let pairs = self.trades.pairs().filter_map(|pair| {
+            let [a, b] = pair.accounts;
+            match [a, b].map(|account| self.ranks[account as usize]) {
+                [OUTSIDE, OUTSIDE] => None,
+                [OUTSIDE, rank] => Some((a, rank as usize, pair)),
+                [rank, OUTSIDE] => Some((b, rank as usize, pair)),
                 _ => None,
-            });
-        pairs.filter(move |&(_, _, first)| !dust.is_pair(ledger, first)).map(|(outsider, rank, _)| (outsider, rank))
+            }
+        });
+        pairs.filter(move |&(_, _, pair)| !dust.is_pair(ledger, pair)).map(|(outsider, rank, _)| (outsider, rank))
     }
 }
 
 impl<'a> Trades<'a> {
-    /// Each unordered pair of accounts that traded, with its first flow.
-    fn pairs(self) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
-        let keys = (0..).zip(&self.ledger.flow_keys);
-        keys.filter(move |&(flow, key)| {
-            let counts = |is_nothing: bool| self.include_zero_value || !is_nothing;
-            let mut flows = self.ledger.flows_of_pair(flow);
-            key.is_first() && (counts(key.is_nothing()) || flows.any(|(key, _)| counts(key.is_nothing())))
-        })
-        .map(|(flow, key)| (key.from(), key.to(), flow))
+    /// Each two accounts that traded.
+    fn pairs(self) -> impl Iterator<Item = Pair> + 'a {
+        self.ledger.pairs().filter(move |pair| self.include_zero_value || !pair.is_nothing)
     }
 
     /// One edge for each direction in which something was sent.
-    fn push_edges(self, first: u32, is_dust: bool, ranks: &[u32], edges: &mut Vec<Edge>) {
+    fn push_edges(self, pair: Pair, is_dust: bool, ranks: &[u32], edges: &mut Vec<Edge>) {
         let start = edges.len();
-        for (key, flow) in self.ledger.flows_of_pair(first) {
-            if key.is_nothing() && !self.include_zero_value {
-                continue;
-            }
-            let [from, to] = [key.from(), key.to()].map(|account| ranks[account as usize] as usize);
-            let exchanged = self.ledger.exchanged(flow);
+        let flows =
+            |is_nothing: bool| self.ledger.flows_of_pair(pair).filter(move |flow| flow.is_nothing == is_nothing);
+        for flow in flows(false).chain(flows(true).filter(|_| self.include_zero_value)) {
+            let [from, to] = [flow.from, flow.to].map(|account| ranks[account as usize] as usize);
+            let exchanged = self.ledger.exchanged(flow.flow);
             match edges[start..].iter_mut().find(|edge| edge.from == from) {
                 Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
                 None => edges.push(Edge { from, to, exchanged, is_dust }),

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::graph::{Graph, OUTSIDE};
 use super::hubs::Hubs;
 use super::{Address, Ledger, Ranked};
+use crate::ledger::Flow;
 
 /// How many addresses a pool may send the token for the first time, in the blocks of a synchronous acquisition, before
 /// it says nothing any more: at a launch or in an airdrop strangers come together too.
@@ -202,12 +203,12 @@ impl Finder<'_> {
     /// From markets, by sender, then block.
     fn arrivals(&self) -> Vec<Arrival> {
         let mut first: Vec<Option<((u64, u32), Arrival)>> = vec![None; self.holders.len()];
-        for (flow, key) in (0..).zip(&self.ledger.flow_keys) {
-            let rank = self.graph.ranks[key.to() as usize];
-            if rank == OUTSIDE || key.is_nothing() {
+        for Flow { flow, from: account, to, is_nothing } in self.ledger.flows() {
+            let rank = self.graph.ranks[to as usize];
+            if rank == OUTSIDE || is_nothing {
                 continue;
             }
-            let (account, place, rank) = (key.from(), self.ledger.first_place(flow), rank as usize);
+            let (place, rank) = (self.ledger.first_place(flow), rank as usize);
             let sender = self.ledger.accounts[account as usize].address;
             if first[rank].is_none_or(|(kept, from)| (place, sender) < (kept, from.sender)) {
                 first[rank] = Some((place, Arrival { sender, account, block: place.0, rank, flow }));
@@ -228,9 +229,9 @@ impl Finder<'_> {
             of_market.entry(group[0].account).or_insert(index..index).end = index + 1;
         }
         let mut crowds = vec![0; groups.len()];
-        for (flow, key) in (0..).zip(&self.ledger.flow_keys) {
-            let Some(range) = of_market.get(&key.from()).filter(|_| !key.is_nothing()) else { continue };
-            let (block, _) = self.ledger.first_place(flow);
+        for flow in self.ledger.flows().filter(|flow| !flow.is_nothing) {
+            let Some(range) = of_market.get(&flow.from) else { continue };
+            let (block, _) = self.ledger.first_place(flow.flow);
             // The groups of one market follow each other.
             let later = groups[range.clone()].partition_point(|group| group[group.len() - 1].block < block);
             let index = range.start + later;

@@ -5,7 +5,7 @@ use crate::ledger::tests::{address, any_transfers, ledger};
 use crate::{Labels, Ledger, Parameters, Subject, Transfer, analyse};
 
 fn report(transfers: &[Transfer], parameters: &Parameters) -> Report {
-    analyse(&ledger(transfers), &Subject { decimals: Some(3), ..Subject::default() }, &Labels::none(), parameters)
+    analyse(&mut ledger(transfers), &Subject { decimals: Some(3), ..Subject::default() }, &Labels::none(), parameters)
 }
 
 fn parameters() -> impl Strategy<Value = Parameters> {
@@ -37,7 +37,7 @@ fn clusters(sets: &[&[u8]]) -> Vec<Cluster> {
 type Turned = (Turn, Vec<u8>, Vec<u8>);
 
 fn turns(before: &[&[u8]], after: &[&[u8]]) -> (Vec<Turned>, u32) {
-    let empty = analyse(&Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
+    let empty = analyse(&mut Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
     let with = |sets| Report { clusters: clusters(sets), ..empty.clone() };
     let found = difference(&with(before), &with(after));
     let numbers = |addresses: &[Address]| addresses.iter().map(|address| address.0[0]).collect();

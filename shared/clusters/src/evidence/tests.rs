@@ -32,7 +32,7 @@ fn via(number: usize) -> Address {
 
 impl Plan {
     fn report(&self) -> Report {
-        let mut report = analyse(&Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
+        let mut report = analyse(&mut Ledger::new(), &Subject::default(), &Labels::none(), &Parameters::default());
         report.token.decimals = Some(2);
         let holder = |number: u8| Holder {
             rank: u32::from(number) + 1,
@@ -282,7 +282,7 @@ proptest! {
     #[test]
     fn every_cluster_of_a_real_report_has_evidence_that_connects_it(transfers in any_transfers(14, 60), hub_degree in 2..8_u32, magic_nodes: bool) {
         let parameters = Parameters { top: 12, hub_degree, magic_nodes, ..Parameters::default() };
-        let report = analyse(&ledger(&transfers), &Subject::default(), &Labels::none(), &parameters);
+        let report = analyse(&mut ledger(&transfers), &Subject::default(), &Labels::none(), &parameters);
         for cluster in &report.clusters {
             let evidence = report.evidence(&cluster.id).unwrap();
             prop_assert_eq!(evidence.members.iter().map(|member| member.amount).sum::<Units>(), cluster.amount);
@@ -406,7 +406,7 @@ fn a_chain_of_thousands_is_explained_without_running_out_of_stack() {
     });
     let transfers: Vec<_> = transfers.collect();
     let parameters = Parameters { top: 10_000, ..Parameters::default() };
-    let report = analyse(&ledger(&transfers), &Subject::default(), &Labels::none(), &parameters);
+    let report = analyse(&mut ledger(&transfers), &Subject::default(), &Labels::none(), &parameters);
     let cluster = &report.clusters[0];
     assert_eq!(cluster.members.len(), 9_000);
     let evidence = report.evidence(&cluster.id).unwrap();

@@ -7,10 +7,11 @@ impl Ledger {
     /// block, as has one that the ledger does not know; 0 where there are no transfers at all.
     pub fn first_blocks(&self, addresses: &[Address]) -> Vec<(Address, u64)> {
         let mut first = vec![None; self.accounts.len()];
-        for (key, flow) in self.flow_keys.iter().zip(&self.flows).filter(|(key, _)| !key.is_nothing()) {
-            for account in [key.from(), key.to()] {
+        for flow in self.flows().filter(|flow| !flow.is_nothing) {
+            let (block, _) = self.first_place(flow.flow);
+            for account in [flow.from, flow.to] {
                 let first = &mut first[account as usize];
-                *first = Some(first.map_or(flow.first.block, |block: u64| block.min(flow.first.block)));
+                *first = Some(first.map_or(block, |earlier: u64| block.min(earlier)));
             }
         }
         let known = |address| first[self.find_account(address)? as usize];
@@ -20,7 +21,7 @@ impl Ledger {
 
     /// Where a flow's first transfer stands: its block, then its position there.
     pub(crate) fn first_place(&self, flow: u32) -> (u64, u32) {
-        self.flows[flow as usize].first.order()
+        self.flows.first(flow).order()
     }
 }
 

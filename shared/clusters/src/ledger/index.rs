@@ -127,13 +127,6 @@ impl Hasher {
         let half = fold(a ^ self.seed[0], b ^ self.seed[1]);
         high(fold(half ^ c, self.seed[2] | 1))
     }
-
-    /// Of an unordered pair.
-    #[inline]
-    pub(super) fn pair(&self, a: u32, b: u32) -> u32 {
-        let key = (u64::from(a.min(b)) << 32) | u64::from(a.max(b));
-        high(fold(key ^ self.seed[0], self.seed[1] | 1))
-    }
 }
 
 /// The address as 8, 8 and 4 bytes, in 64 bits each.

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Account, Flow, Ledger, Moment, Place, Repeat, Sought, Totals};
+use super::{Account, Exchanged, Flow, Ledger, Moment, Sought, Totals};
 use crate::{Address, TxHash, Units};
 
 const SIGNATURE: [u8; 8] = *b"HFLEDGER";
@@ -42,7 +42,8 @@ impl From<io::Error> for LedgerError {
 
 impl Ledger {
     /// Writes the ledger so that [`Ledger::load`] gives back one that reports the same.
-    pub fn save(&self, output: &mut impl Write) -> io::Result<()> {
+    pub fn save(&mut self, output: &mut impl Write) -> io::Result<()> {
+        self.settle();
         let mut writer = Writer { output, frame: Vec::with_capacity(FRAME + RECORD), digest: Sha256::new() };
         writer.raw(&SIGNATURE)?;
         writer.raw(&VERSION.to_le_bytes())?;
@@ -54,10 +55,10 @@ impl Ledger {
             writer.end_record()?;
         }
         writer.length(self.flows.len());
-        for (position, key) in (0..).zip(&self.flow_keys) {
-            let exchanged = self.exchanged(position);
-            writer.integer(key.from().into());
-            writer.integer(key.to().into());
+        for Flow { flow, from, to, .. } in self.flows() {
+            let exchanged = self.exchanged(flow);
+            writer.integer(from.into());
+            writer.integer(to.into());
             writer.integer(exchanged.transfers);
             // A flow of nothing and one of something differ in this.
             writer.units(exchanged.total);
@@ -90,11 +91,16 @@ impl Ledger {
         }
         ledger.check_balances()?;
         reader.begin_record()?;
-        for _ in 0..reader.integer()? {
+        let flows = reader.integer()?;
+        for _ in 0..flows {
             reader.begin_record()?;
             ledger.load_flow(&mut reader)?;
         }
         reader.finish()?;
+        ledger.settle();
+        if ledger.flows.len() as u64 != flows {
+            return Err(LedgerError::Damaged("a flow is there twice"));
+        }
         Ok(ledger)
     }
 
@@ -136,21 +142,7 @@ impl Ledger {
         if from == to || transfers == 0 || total.is_negative() || last.order() < first.order() {
             return Err(LedgerError::Damaged("a flow contradicts itself"));
         }
-        let pair = Sought::new(self.hasher.pair(from, to));
-        let Place::New(flow) = self.flow(from, to, total == Units::ZERO, pair) else {
-            return Err(LedgerError::Damaged("a flow is there twice"));
-        };
-        if transfers > 1 {
-            let repeat = u32::try_from(self.repeats.len()).expect("there are no more repeats than flows");
-            self.flow_keys[flow as usize].repeat = repeat;
-            self.repeats.push(Repeat { transfers, last });
-        }
-        let [a, b, c, d, e] = total.limbs();
-        self.flows.push(Flow { total: [a, b], first });
-        let excess = Units::from_limbs([c, d, e, 0, 0]);
-        if excess != Units::ZERO {
-            self.excess.insert(flow, excess);
-        }
+        self.flows.push_sum(from, to, Exchanged { transfers, total, first, last });
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ fuzz_target!(|input: Input<'_>| {
         assert_eq!(transfers.len() as u64, summary.rows);
         let mut ledger = Ledger::new();
         ledger.extend_from_slice(transfers);
-        let report = analyse(&ledger, &Subject::default(), &Labels::none(), &Parameters::default());
+        let report = analyse(&mut ledger, &Subject::default(), &Labels::none(), &Parameters::default());
         assert_eq!(report.health.rows, summary.rows);
     }
 });
