@@ -265,7 +265,7 @@ fn markdown(options: &Options, bytes: u64, machine: &str, rows: &[Row], measured
         "\nOf transfers in memory: {:.0} ms to add them up, {:.0} ms to report.\n\n\
          Limits of the machine, in the same run: the text is read at {:.2} GB/s, and a loop that does nothing but sum the \
          bytes of the file in memory goes at {:.1} GB/s. A read at random from a table of 32 MB takes {:.0} ns, \
-         though none waits for another; a transfer needs about six (two slots and two accounts, a slot and a pair), \
+         though none waits for another; a transfer needs about six (two slots and two accounts to add it, two places to sort it), \
          {:.0} ms for all rows.\n",
         1e3 * ledger,
         1e3 * after,
