@@ -100,16 +100,22 @@ pub fn sets(sets: &[Vec<Address>], addresses: &[Address]) -> Vec<usize> {
     addresses.iter().zip(own).map(|(address, own)| set_of.get(address).copied().unwrap_or(own)).collect()
 }
 
-/// How many pairs of holders that are not `through` are together in the report but would not be if the links of
-/// `through` were not there. Links are all that joins: no evidence of another kind may have been asked for.
+/// How many pairs of holders that are not `through` are together in the report but would not be if `through` were not
+/// there. Nobody may have been joined by common funders or synchronous purchases.
 pub fn joined_through(report: &Report, through: &[Address]) -> u64 {
     let holders: Vec<Address> =
         report.holders.iter().map(|holder| holder.address).filter(|holder| !through.contains(holder)).collect();
     let rank: std::collections::HashMap<Address, usize> = holders.iter().copied().zip(0..).collect();
     let mut components = crate::components::Components::new(holders.len());
-    for link in report.links.iter().filter(|link| link.joins) {
-        if let (Some(&from), Some(&to)) = (rank.get(&link.from), rank.get(&link.to)) {
-            components.join(from, to);
+    let outsiders = report.conduits.iter().chain(&report.magic_nodes).filter(|node| !through.contains(&node.address));
+    let shared = outsiders.flat_map(|node| {
+        let members: Vec<Address> = node.members.iter().copied().filter(|member| !through.contains(member)).collect();
+        members.windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>()
+    });
+    let links = report.links.iter().filter(|link| link.joins).map(|link| (link.from, link.to));
+    for (a, b) in links.chain(shared) {
+        if let (Some(&a), Some(&b)) = (rank.get(&a), rank.get(&b)) {
+            components.join(a, b);
         }
     }
     let without: Vec<usize> = (0..holders.len()).map(|holder| components.find(holder)).collect();

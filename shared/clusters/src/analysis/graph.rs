@@ -19,6 +19,8 @@ pub(super) struct Graph<'a> {
 pub(super) struct Edge {
     pub(super) from: usize,
     pub(super) to: usize,
+    /// In the ledger; the first of several.
+    pub(super) flow: u32,
     pub(super) exchanged: Exchanged,
     /// The two exchanged next to nothing, in both directions together.
     pub(super) is_dust: bool,
@@ -53,9 +55,19 @@ impl<'a> Graph<'a> {
         Self { trades, ranks, degrees, edges }
     }
 
+    /// Whether the balance of an account is none to speak of.
+    pub(super) fn kept_nothing(&self, account: u32) -> bool {
+        self.trades.dust.is_left_over(self.trades.ledger.accounts[account as usize].balance)
+    }
+
     /// The accounts outside the top that traded more than dust with a top holder, each with that holder's rank, once
     /// for a pair.
     pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.outsiders_where(|_, _| true)
+    }
+
+    /// Those of them that are wanted; asking is cheaper than telling dust.
+    pub(super) fn outsiders_where(&self, wanted: impl Fn(u32, usize) -> bool) -> impl Iterator<Item = (u32, usize)> {
         let Trades { ledger, dust, .. } = self.trades;
         let pairs =
             self.trades.pairs().filter_map(|(a, b, first)| match (self.ranks[a as usize], self.ranks[b as usize]) {
@@ -64,7 +76,44 @@ impl<'a> Graph<'a> {
                 (rank, OUTSIDE) => Some((b, rank as usize, first)),
                 _ => None,
             });
-        pairs.filter(move |&(_, _, first)| !dust.is_pair(ledger, first)).map(|(outsider, rank, _)| (outsider, rank))
+        pairs
+            .filter(move |&(outsider, rank, first)| wanted(outsider, rank) && !dust.is_pair(ledger, first))
+            .map(|(outsider, rank, _)| (outsider, rank))
+    }
+}
+
+/// A flow of something, and whether its pair exchanged next to nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Moved {
+    pub(super) flow: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) is_dust: bool,
+}
+
+impl Graph<'_> {
+    /// All that went to and from each of the accounts, in their order.
+    pub(super) fn movements(&self, accounts: &[u32]) -> Vec<Vec<Moved>> {
+        let Trades { ledger, dust, .. } = self.trades;
+        let mut places = vec![OUTSIDE; ledger.accounts.len()];
+        for (place, &account) in (0..).zip(accounts) {
+            places[account as usize] = place;
+        }
+        let mut movements = vec![Vec::new(); accounts.len()];
+        for (a, b, first) in self.trades.pairs() {
+            let kept = [a, b].map(|account| places[account as usize]);
+            if kept == [OUTSIDE; 2] {
+                continue;
+            }
+            let is_dust = dust.is_pair(ledger, first);
+            for (key, flow) in ledger.flows_of_pair(first).filter(|(key, _)| !key.is_nothing()) {
+                let moved = Moved { flow, from: key.from(), to: key.to(), is_dust };
+                for place in kept.into_iter().filter(|&place| place != OUTSIDE) {
+                    movements[place as usize].push(moved);
+                }
+            }
+        }
+        movements
     }
 }
 
@@ -91,7 +140,7 @@ impl<'a> Trades<'a> {
             let exchanged = self.ledger.exchanged(flow);
             match edges[start..].iter_mut().find(|edge| edge.from == from) {
                 Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
-                None => edges.push(Edge { from, to, exchanged, is_dust }),
+                None => edges.push(Edge { from, to, flow, exchanged, is_dust }),
             }
         }
     }
