@@ -20,8 +20,8 @@ use crate::components::Components;
 use crate::concentration::{Descending, score};
 use crate::ledger::{Account, Ledger};
 use crate::report::{
-    Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Gift, Health, Holder, Link, MagicNode, Metrics,
-    Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
+    Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Gift, Health, Holder, Link, MagicNode,
+    Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
 };
 use crate::{Address, Funded, Kind, Labels, Parameters, Subject, Units};
 
@@ -650,12 +650,10 @@ mod tests {
             }
         }
         if parameters.conduits && !parameters.magic_nodes && !nothing_is_slight {
-            let is_left_over = |balance: Units| {
-                balance == Units::ZERO || (balance.is_positive() && is_speck(balance))
-            };
+            let is_left_over = |balance: Units| balance == Units::ZERO || (balance.is_positive() && is_speck(balance));
             let takes_deposits = |address: &Address| {
-                let is_other = labelled(address) == Some(Kind::Burn)
-                    || (is_contract(address) && parameters.contracts_are_hubs);
+                let is_other =
+                    labelled(address) == Some(Kind::Burn) || (is_contract(address) && parameters.contracts_are_hubs);
                 labelled(address) == Some(Kind::Exchange) || (!is_other && is_busy(address))
             };
             // The first and the last from each to each.
@@ -741,7 +739,8 @@ mod tests {
             sets.iter_mut().for_each(|set| _ = set.remove(&hub));
         }
         let groups = merged(sets);
-        let group = |of: Address| groups.iter().find(|group| group.contains(&of)).cloned().unwrap_or_else(|| [of].into());
+        let group =
+            |of: Address| groups.iter().find(|group| group.contains(&of)).cloned().unwrap_or_else(|| [of].into());
         let suffices = |&&(a, b): &&(Address, Address)| {
             let (a, b) = (group(a), group(b));
             let connects = |&&(c, d): &&(Address, Address)| {
@@ -976,6 +975,111 @@ mod tests {
         let line = format!("{} {}\n", address(5), address(6));
         let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(line).into();
         assert_eq!(json["digest"], crate::Digest(digest).to_string());
+    }
+
+    /// A group of 5, 6 and 7; 8, who bought at an exchange in block 2; and what else there is.
+    fn beside_a_group(rest: &[Transfer]) -> Vec<Transfer> {
+        let mut rows = vec![transfer(0, 5, 1000), transfer(0, 2, 1000)];
+        rows.extend([transfer(5, 6, 500), transfer(6, 7, 200), Transfer { block: 2, ..transfer(2, 8, 100) }]);
+        rows.extend_from_slice(rest);
+        rows
+    }
+
+    fn parties_of(report: &Report) -> Vec<Vec<u8>> {
+        let members = |cluster: &Cluster| cluster.members.iter().map(|member| member.0[0]).collect();
+        report.clusters.iter().map(members).collect()
+    }
+
+    #[test]
+    fn a_gift_below_the_share_binds_no_group_and_says_what_it_would_join() {
+        let given = |value| beside_a_group(&[Transfer { block: 3, tx: TxHash([9; 32]), ..transfer(5, 8, value) }]);
+        // 5 had 1000 in all, of which 400 are the share.
+        let gift = report(&given(399), &Parameters::default());
+        assert_eq!(parties_of(&gift), [[5, 6, 7]]);
+        let [Gift { from, to, block, tx, amount, share, within, .. }] = &gift.gifts[..] else { panic!("{gift:?}") };
+        assert_eq!((*from, *to, *block, *tx), (address(5), address(8), 3, TxHash([9; 32])));
+        assert_eq!((*amount, *share), (Units::from(399), 0.399));
+        assert_eq!((within.members, &within.clusters[..]), (4, &[gift.clusters[0].id][..]));
+        assert_eq!(within.amount, gift.clusters[0].amount + Units::from(499));
+        let joins: Vec<_> = gift.links.iter().map(|link| (link.from.0[0], link.to.0[0], link.joins)).collect();
+        assert_eq!(joins, [(2, 8, false), (5, 6, true), (5, 8, false), (6, 7, true)]);
+
+        let part = report(&given(400), &Parameters::default());
+        assert_eq!((parties_of(&part), part.gifts.len()), (vec![vec![5, 6, 7, 8]], 0));
+        let asked = |parameters: &Parameters| parties_of(&report(&given(399), parameters));
+        for gift_percent in [0, 39] {
+            assert_eq!(asked(&Parameters { gift_percent, ..Parameters::default() }), [[5, 6, 7, 8]]);
+        }
+        assert_eq!(asked(&Parameters { include_zero_value: true, ..Parameters::default() }), [[5, 6, 7, 8]]);
+    }
+
+    #[test]
+    fn what_is_more_than_a_lone_gift_joins() {
+        let later = |from, to, value| Transfer { block: 3, ..transfer(from, to, value) };
+        let with = |rest: &[Transfer]| parties_of(&report(&beside_a_group(rest), &Parameters::default()));
+        assert_eq!(with(&[later(5, 8, 100)]), [[5, 6, 7]]);
+        // Its first tokens, one in return, two of them, one from each of two members.
+        assert_eq!(with(&[transfer(5, 8, 100)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(8, 5, 1)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(5, 8, 100)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(6, 8, 100)]), [[5, 6, 7, 8]]);
+        // A pair, and lone wallets, each with each.
+        let sold = later(7, 2, 200);
+        assert_eq!(with(&[sold, later(5, 8, 100)]), [[5, 6, 8]]);
+        assert_eq!(with(&[later(2, 9, 100), Transfer { block: 4, ..transfer(8, 9, 10) }]), [vec![5, 6, 7], vec![8, 9]]);
+    }
+
+    /// Each row is a transaction in a block of its own. Of the holders 5 and 6 it is asked whether 9 joins them.
+    fn joined_by(rows: &[(u8, u8, u64)], parameters: &Parameters) -> Report {
+        let rows = [(0, 5, 100), (0, 6, 100), (0, 1, 100)].iter().chain(rows).zip(1_u8..);
+        let rows = rows.map(|(&(from, to, value), number)| Transfer {
+            block: number.into(),
+            tx: TxHash([number; 32]),
+            ..transfer(from, to, value)
+        });
+        report(&rows.collect::<Vec<_>>(), parameters)
+    }
+
+    #[test]
+    fn who_kept_nothing_of_what_a_holder_sent_joins_and_is_told() {
+        let usual = Parameters::default();
+        let passed = [(5, 9, 50), (9, 6, 50)];
+        let report = joined_by(&passed, &usual);
+        assert_eq!(parties_of(&report), [[5, 6]]);
+        let [MagicNode { address: conduit, degree, members, cluster }] = &report.conduits[..] else { panic!() };
+        assert_eq!((*conduit, *degree, &members[..]), (address(9), 2, &[address(5), address(6)][..]));
+        assert_eq!(*cluster, report.clusters[0].id);
+        let off = joined_by(&passed, &Parameters { conduits: false, ..usual });
+        assert!(off.clusters.is_empty() && off.conduits.is_empty());
+        let magic = joined_by(&passed, &Parameters { magic_nodes: true, ..usual });
+        assert_eq!((parties_of(&magic), magic.conduits.len(), magic.magic_nodes.len()), (vec![vec![5, 6]], 0, 1));
+        // A collector that sold all to a contract.
+        assert_eq!(parties_of(&joined_by(&[(5, 9, 50), (6, 9, 50), (9, 1, 100)], &usual)), [[5, 6]]);
+    }
+
+    #[test]
+    fn deposit_addresses_contracts_distributors_and_who_keeps_or_pays_many_are_no_conduits() {
+        let usual = Parameters::default();
+        let apart = |rows: &[(u8, u8, u64)], parameters: &Parameters| {
+            let report = joined_by(rows, parameters);
+            report.conduits.is_empty() && report.clusters.iter().all(|cluster| cluster.members.len() < 2)
+        };
+        let deposits = [(5, 9, 50), (6, 9, 50), (9, 2, 100)];
+        assert!(apart(&deposits, &usual));
+        assert!(apart(&[(1, 9, 50), (9, 5, 30), (9, 6, 20)], &usual));
+        let keeps = Parameters { top: 3, ..usual };
+        assert!(apart(&[(5, 9, 2), (9, 6, 1)], &keeps));
+        let many = [(5, 9, 50), (9, 6, 47), (9, 1, 1), (9, 2, 1)];
+        assert!(!apart(&[&many[..], &[(1, 9, 1), (9, 6, 2)]].concat(), &keeps));
+        assert!(apart(&[&many[..], &[(9, 10, 1)]].concat(), &keeps));
+        // One of several customers paid with a small part of what he had.
+        assert!(!apart(&[(1, 9, 1), (5, 9, 40), (6, 9, 40), (9, 1, 81)], &usual));
+        assert!(apart(&[(1, 9, 1), (5, 9, 39), (6, 9, 40), (9, 1, 80)], &usual));
+        // In one transaction.
+        let row = |tx, from, to| Transfer { tx: TxHash([tx; 32]), ..transfer(from, to, 50) };
+        let rows = |tx| [row(1, 0, 5), row(2, 0, 5), row(3, 0, 6), row(4, 5, 9), row(tx, 9, 6)];
+        let conduits = |tx| anonymous(&rows(tx), &usual).conduits.len();
+        assert_eq!((conduits(5), conduits(4)), (1, 0));
     }
 
     fn at(block: u64, from: u8, to: u8) -> Transfer {

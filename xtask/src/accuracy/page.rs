@@ -44,8 +44,7 @@ fn verdict(cases: &[Measured]) -> String {
     };
     let joined: Option<u64> = cases.iter().map(|case| case.through).sum();
     let through = if joined == Some(0) { "nothing" } else { "something (aim missed)" };
-    let [precision, recall] =
-        [says("precision", pairs.precision(), PRECISION), says("recall", pairs.recall(), RECALL)];
+    let [precision, recall] = [says("precision", pairs.precision(), PRECISION), says("recall", pairs.recall(), RECALL)];
     format!("{precision}, {recall}, {through} joined through an exchange or dust")
 }
 

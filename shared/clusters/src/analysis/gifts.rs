@@ -47,7 +47,8 @@ impl<'a> Histories<'a> {
             return false;
         }
         let received = self.received(from);
-        if !received.is_positive() || self.ledger.total(flow) >= parts_per_billion(received, self.percent * 10_000_000) {
+        if !received.is_positive() || self.ledger.total(flow) >= parts_per_billion(received, self.percent * 10_000_000)
+        {
             return false;
         }
         let place = self.ledger.first_place(flow);

@@ -99,8 +99,7 @@ impl Plan {
                 }
                 _ => {
                     let degree = u32::try_from(joined.len()).unwrap();
-                    let nodes =
-                        if *kind == TieKind::Conduit { &mut report.conduits } else { &mut report.magic_nodes };
+                    let nodes = if *kind == TieKind::Conduit { &mut report.conduits } else { &mut report.magic_nodes };
                     nodes.push(MagicNode { address, degree, members: joined, cluster: ID });
                 }
             }
@@ -140,7 +139,12 @@ impl Plan {
 
 /// Clusters: however the members are connected, they are.
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let kind = prop_oneof![Just(TieKind::CommonFunder), Just(TieKind::Conduit), Just(TieKind::MagicNode), Just(TieKind::Acquisition)];
+    let kind = prop_oneof![
+        Just(TieKind::CommonFunder),
+        Just(TieKind::Conduit),
+        Just(TieKind::MagicNode),
+        Just(TieKind::Acquisition)
+    ];
     (2..8_u8).prop_flat_map(move |members| {
         let links = prop::collection::vec((0..members, 0..members, 1..4_u64, 1..4_u64), 0..10);
         let set = prop::collection::btree_set(0..members, 2..=usize::from(members));
