@@ -71,6 +71,7 @@ pub(crate) struct ClusterTieCounts {
     #[schema(example = 12)]
     transfer: u32,
     common_funder: u32,
+    conduit: u32,
     magic_node: u32,
     acquisition: u32,
 }
@@ -79,15 +80,15 @@ pub(crate) struct ClusterTieCounts {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ClusterTie {
-    /// `transfer`, `commonFunder`, `magicNode` or `acquisition`.
+    /// `transfer`, `commonFunder`, `conduit`, `magicNode` or `acquisition`.
     #[schema(example = "transfer")]
     kind: String,
     /// Of a transfer the two members; otherwise the member, then `via`.
     #[schema(min_items = 2, max_items = 2)]
     ends: Vec<String>,
-    /// The magic node, funder or pool that the member has in common with others.
+    /// The conduit, magic node, funder or pool that the member has in common with others.
     via: Option<String>,
-    /// In both directions; null for a magic node.
+    /// In both directions; null for a conduit or a magic node.
     #[schema(example = 5)]
     transfers: Option<u64>,
     /// In both directions: base units of the token; of a common funder, of the chain's own coin.

@@ -21,7 +21,7 @@ pub struct ClusterReport(pub Arc<RawValue>);
 
 impl Computed for ClusterReport {
     const TABLE: &'static Table = &REPORTS;
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// What a caller may choose about a report. Each choice is a report of its own, made from the same transfers.
@@ -47,6 +47,16 @@ pub struct ReportParameters {
     /// hold. Without effect where hubs or transfers of nothing are included.
     #[param(value_type = u32, minimum = 0, maximum = 1_000_000_000, default = 1, required = false)]
     pub dust_parts_per_billion: Bounded<0, 1_000_000_000>,
+    /// A single transfer that was less than this share, in percent, of all its sender ever got, to somebody who had the
+    /// token from elsewhere already, joins nobody to a group. Without effect where hubs or transfers of nothing are
+    /// included.
+    #[param(value_type = u32, minimum = 0, maximum = 100, default = 40, required = false)]
+    pub gift_percent: Bounded<0, 100>,
+    /// Lets an outsider that kept nothing, and passed on what it was sent to a few, join holders. Without effect where
+    /// hubs or transfers of nothing are included.
+    #[serde(deserialize_with = "flag")]
+    #[param(value_type = bool, default = true, required = false)]
+    pub conduits: bool,
     /// Lets an outsider that traded with two or more of the top holders join them.
     #[serde(deserialize_with = "flag")]
     #[param(value_type = bool, default = false, required = false)]
@@ -89,6 +99,8 @@ impl Default for ReportParameters {
             include_hubs,
             include_zero_value,
             dust_parts_per_billion,
+            gift_percent,
+            conduits,
             magic_nodes,
             contracts_are_hubs,
             common_funder,
@@ -102,6 +114,8 @@ impl Default for ReportParameters {
             include_hubs,
             include_zero_value,
             dust_parts_per_billion: Bounded(dust_parts_per_billion),
+            gift_percent: Bounded(gift_percent),
+            conduits,
             magic_nodes,
             contracts_are_hubs,
             common_funder,
@@ -124,6 +138,8 @@ impl ReportParameters {
             include_hubs: self.include_hubs,
             include_zero_value: self.include_zero_value,
             dust_parts_per_billion: self.dust_parts_per_billion.0,
+            gift_percent: self.gift_percent.0,
+            conduits: self.conduits,
             magic_nodes: self.magic_nodes,
             contracts_are_hubs: self.contracts_are_hubs,
             common_funder: self.common_funder,
@@ -149,6 +165,8 @@ pub(crate) fn engine(choices: &Choices) -> Parameters {
         include_hubs: choices.include_hubs,
         include_zero_value: choices.include_zero_value,
         dust_parts_per_billion: choices.dust_parts_per_billion,
+        gift_percent: choices.gift_percent,
+        conduits: choices.conduits,
         magic_nodes: choices.magic_nodes,
         contracts_are_hubs: choices.contracts_are_hubs,
         common_funder: choices.common_funder,
@@ -172,6 +190,8 @@ pub(crate) fn chosen(choices: &Choices) -> String {
         include_hubs,
         include_zero_value,
         dust_parts_per_billion,
+        gift_percent,
+        conduits,
         magic_nodes,
         contracts_are_hubs,
         common_funder,
@@ -193,6 +213,8 @@ pub(crate) fn chosen(choices: &Choices) -> String {
     add("hubs", include_hubs, *include_hubs != default.include_hubs);
     add("zero", include_zero_value, *include_zero_value != default.include_zero_value);
     add("dust", dust_parts_per_billion, *dust_parts_per_billion != default.dust_parts_per_billion);
+    add("gift", gift_percent, *gift_percent != default.gift_percent);
+    add("conduits", conduits, *conduits != default.conduits);
     add("magic", magic_nodes, *magic_nodes != default.magic_nodes);
     add("contracts", contracts_are_hubs, *contracts_are_hubs != default.contracts_are_hubs);
     add("funder", common_funder, *common_funder != default.common_funder);
@@ -273,6 +295,8 @@ mod tests {
             ("includeHubs", "true"),
             ("includeZeroValue", "true"),
             ("dustPartsPerBillion", "0"),
+            ("giftPercent", "0"),
+            ("conduits", "false"),
             ("magicNodes", "true"),
             ("contractsAreHubs", "false"),
             ("commonFunder", "true"),

@@ -1,4 +1,5 @@
 mod dust;
+mod gifts;
 mod graph;
 mod hubs;
 mod joints;
@@ -8,7 +9,8 @@ mod ranking;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dust::Dust;
-use graph::{Edge, Graph};
+use gifts::Histories;
+use graph::{Edge, Graph, Moved};
 use hubs::Hubs;
 use joints::{Funder, Group, Joints, Magic};
 use partition::Party;
@@ -18,8 +20,8 @@ use crate::components::Components;
 use crate::concentration::{Descending, score};
 use crate::ledger::{Account, Ledger};
 use crate::report::{
-    Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Health, Holder, Link, MagicNode, Metrics,
-    Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
+    Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Gift, Health, Holder, Link, MagicNode,
+    Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
 };
 use crate::{Address, Funded, Kind, Labels, Parameters, Subject, Units};
 
@@ -39,6 +41,16 @@ const WORST: usize = 50;
 /// * A *hub* has a degree of `hub_degree` or more, or is known as an exchange, pool, bridge, router, burn address or
 ///   contract. It joins nothing, unless hubs are included. The token's own contract is no special case: it is a
 ///   contract if the subject or a label says so.
+/// * A *lone gift* is all there is between two addresses: a single transfer of less than `gift_percent` of all its sender
+///   ever got (less what that burned), to somebody who had been sent the token by others before. It connects wallets and
+///   pairs, but binds no group of three or more to anybody, unless there are several between the same two groups. Groups
+///   are what all else connects. Nothing is a gift with hubs or transfers of nothing included.
+/// * With `conduits`, an address outside the top that is no hub, has nothing left (or less than would be no dust), and
+///   sent what it got to at most three others connects the holders it dealt with by more than gifts, if they are two or
+///   more and one of them sent it something; it is no member. Not if all it sent went to exchanges or hubs by degree (a
+///   deposit address), nor if it received and sent in one transaction, as only contracts do, as far as the first and
+///   last transfers between two addresses tell. Not with hubs or transfers of nothing included; `magic_nodes` include
+///   all of them.
 /// * A *cluster* is two or more holders connected by links without hubs and dust. With `magic_nodes`, an address outside
 ///   the top that is no hub and traded with two or more of them (hubs not counted) connects them too; it is no member.
 /// * With `common_funder`, an address that is no hub and sent two or more holders the chain's own coin, at most
@@ -53,9 +65,9 @@ const WORST: usize = 50;
 pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
     // Who was first sent the token by whom asks for each pair once; nothing else does.
     if parameters.synchronous {
-        ledger.settle()
+        ledger.settle();
     } else {
-        ledger.sort()
+        ledger.sort();
     }
     let ledger = &*ledger;
     let hubs = Hubs { subject, labels, parameters };
@@ -63,8 +75,9 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
     let graph = Graph::of(ledger, top, Dust::of(ranking.positive, parameters), parameters);
     let holders: Vec<Ranked> = top.iter().map(|&account| Ranked::of(account, ledger, &graph, &hubs)).collect();
-    let joints = Joints::find(ledger, &graph, &hubs, &holders);
-    let parties = parties(&holders, &graph, &joints);
+    let (gifts, conduits) = slight(ledger, &graph, &hubs, &holders);
+    let joints = Joints::find(ledger, &graph, &hubs, &holders, conduits);
+    let parties = parties(&holders, &graph, &gifts, &joints);
     let findings = Findings {
         ledger,
         subject,
@@ -75,6 +88,7 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
         display: Display { decimals: subject.decimals },
         ranking: &ranking,
         graph: &graph,
+        gifts: &gifts,
         joints: &joints,
         holders,
         parties,
@@ -100,6 +114,8 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
         links: findings.links(),
         clusters: findings.clusters(),
         excluded: findings.excluded(),
+        gifts: findings.gifts(),
+        conduits: joints.conduits.iter().filter_map(|node| findings.magic_node(node)).collect(),
         magic_nodes: joints.magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
         common_funders: joints.funders.iter().filter_map(|funder| findings.common_funder(funder)).collect(),
         acquisitions: joints.groups.iter().filter_map(|group| findings.acquisition(group)).collect(),
@@ -113,6 +129,7 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
 
 /// One of the top holders.
 struct Ranked {
+    account: u32,
     address: Address,
     amount: Units,
     degree: u32,
@@ -125,22 +142,58 @@ impl Ranked {
     fn of(account: u32, ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>) -> Self {
         let Account { address, balance: amount } = ledger.accounts[account as usize];
         let degree = graph.degrees[account as usize];
-        Self { address, amount, degree, kind: hubs.kind(address), reason: hubs.reason(address, degree) }
+        Self { account, address, amount, degree, kind: hubs.kind(address), reason: hubs.reason(address, degree) }
     }
 }
 
-fn joins(edge: &Edge, holders: &[Ranked]) -> bool {
-    !edge.is_dust && holders[edge.from].reason.is_none() && holders[edge.to].reason.is_none()
+/// The edges that are gifts, with the share of its sender's tokens, and the conduits.
+fn slight(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> (Vec<Slight>, Vec<Magic>) {
+    let parameters = hubs.parameters;
+    // Magic nodes join all that conduits do.
+    let conduits = parameters.conduits && !parameters.magic_nodes;
+    if parameters.count_all() || (!conduits && parameters.gift_percent == 0) {
+        return (Vec::new(), Vec::new());
+    }
+    let passages = if conduits { joints::passages(ledger, graph, hubs, holders) } else { Vec::new() };
+    let single = if parameters.gift_percent > 0 { gifts::single(graph, holders) } else { Vec::new() };
+    let ends = single.iter().map(|&edge| &graph.edges[edge]).flat_map(|edge| [edge.from, edge.to]);
+    let ranks = passages.iter().flat_map(|node| node.members.iter().copied()).chain(ends);
+    let accounts = ranks.map(|rank| holders[rank].account).chain(passages.iter().map(|node| node.account));
+    let histories = Histories::of(ledger, graph, accounts, parameters);
+    let gift = |edge: usize| {
+        let Edge { from, to, flow, exchanged, is_dust } = graph.edges[edge];
+        let [from, to] = [from, to].map(|rank| holders[rank].account);
+        let share = exchanged.total.to_f64() / histories.received(from).to_f64();
+        histories.is_gift(&Moved { flow, from, to, exchanged, is_dust }).then_some(Slight { edge, share })
+    };
+    let gifts = single.into_iter().filter_map(gift).collect();
+    let conduits = passages.into_iter().filter_map(|node| node.conduit(ledger, graph, hubs, holders, &histories));
+    (gifts, conduits.collect())
 }
 
-fn parties(holders: &[Ranked], graph: &Graph<'_>, joints: &Joints) -> Vec<Party> {
+/// A gift.
+struct Slight {
+    /// Its place in the graph.
+    edge: usize,
+    /// Of all its sender ever got.
+    share: f64,
+}
+
+fn parties(holders: &[Ranked], graph: &Graph<'_>, gifts: &[Slight], joints: &Joints) -> Vec<Party> {
     let mut components = Components::new(holders.len());
-    for edge in graph.edges.iter().filter(|edge| joins(edge, holders)) {
-        components.join(edge.from, edge.to);
+    let is_wallet = |rank: usize| holders[rank].reason.is_none();
+    let mut slight = gifts.iter().map(|gift| gift.edge).peekable();
+    for (index, edge) in graph.edges.iter().enumerate() {
+        let is_gift = slight.next_if_eq(&index).is_some();
+        if !edge.is_dust && !is_gift && is_wallet(edge.from) && is_wallet(edge.to) {
+            components.join(edge.from, edge.to);
+        }
     }
     for pair in joints.sets().flat_map(|members| members.windows(2)) {
         components.join(pair[0], pair[1]);
     }
+    let given = gifts.iter().map(|gift| &graph.edges[gift.edge]).map(|edge| (edge.from, edge.to));
+    gifts::join(&mut components, &given.collect::<Vec<_>>(), holders.len());
     partition::parties(holders, |rank| components.find(rank))
 }
 
@@ -161,6 +214,7 @@ struct Findings<'a> {
     labels: &'a Labels,
     ranking: &'a Ranking,
     graph: &'a Graph<'a>,
+    gifts: &'a [Slight],
     joints: &'a Joints,
     holders: Vec<Ranked>,
     parties: Vec<Party>,
@@ -215,6 +269,12 @@ impl Findings<'_> {
         }
     }
 
+    /// Two holders that are linked by more than dust are in one party, unless one is a hub, which is in none, or the link
+    /// is a gift that did not suffice.
+    fn joins(&self, edge: &Edge) -> bool {
+        !edge.is_dust && self.party_of[edge.from].is_some() && self.party_of[edge.from] == self.party_of[edge.to]
+    }
+
     fn links(&self) -> Vec<Link> {
         let link = |edge: &Edge| Link {
             from: self.holders[edge.from].address,
@@ -228,7 +288,7 @@ impl Findings<'_> {
             last_timestamp: edge.exchanged.last_timestamp(),
             first_tx: edge.exchanged.first_tx(),
             last_tx: edge.exchanged.last_tx(),
-            joins: joins(edge, &self.holders),
+            joins: self.joins(edge),
         };
         let mut links: Vec<Link> = self.graph.edges.iter().map(link).collect();
         links.sort_unstable_by_key(|link| (link.from, link.to));
@@ -248,12 +308,13 @@ impl Findings<'_> {
         };
         let mut clusters: Vec<Cluster> = self.parties.iter().enumerate().map(cluster).collect();
         for edge in self.graph.edges.iter().filter(|edge| !edge.is_dust) {
-            match (self.party_of[edge.from], self.party_of[edge.to]) {
-                // Two holders that are linked and no hubs are in the same party; a hub is in none.
-                (Some(party), Some(_)) => clusters[party].links += 1,
-                (Some(party), None) => clusters[party].hubs_touched.push(self.holders[edge.to].address),
-                (None, Some(party)) => clusters[party].hubs_touched.push(self.holders[edge.from].address),
-                (None, None) => {}
+            if let Some(party) = self.party_of[edge.from].filter(|_| self.joins(edge)) {
+                clusters[party].links += 1;
+            }
+            for (member, hub) in [(edge.from, edge.to), (edge.to, edge.from)] {
+                if let Some(party) = self.party_of[member].filter(|_| self.holders[hub].reason.is_some()) {
+                    clusters[party].hubs_touched.push(self.holders[hub].address);
+                }
             }
         }
         for cluster in &mut clusters {
@@ -284,14 +345,18 @@ impl Findings<'_> {
         apart.dedup();
         let of_hub = apart.chunk_by(|a, b| a.0 == b.0);
         of_hub
-            .map(|others| (others[0].0, self.within_with(others[0].0, others.iter().map(|&(_, other)| other))))
+            .map(|others| {
+                let hub = others[0].0;
+                (hub, self.together(std::iter::once(hub).chain(others.iter().map(|&(_, other)| other))))
+            })
             .collect()
     }
 
-    fn within_with(&self, hub: usize, others: impl Iterator<Item = usize>) -> Within {
-        let (mut members, mut amount) = (1, self.holders[hub].amount);
+    /// What these are together, each with whoever it is connected with already.
+    fn together(&self, ranks: impl IntoIterator<Item = usize>) -> Within {
+        let (mut members, mut amount) = (0, Units::ZERO);
         let mut joined = BTreeSet::new();
-        for other in others {
+        for other in ranks {
             match self.party_of[other] {
                 Some(party) if joined.insert(party) => {
                     members += self.parties[party].members.len();
@@ -308,6 +373,25 @@ impl Findings<'_> {
         clusters.sort_unstable();
         let (display, share) = (self.display.number(amount), self.share(amount));
         Within { members: u32::try_from(members).unwrap_or(u32::MAX), amount, display, share, clusters }
+    }
+
+    /// Those that joined nobody.
+    fn gifts(&self) -> Vec<Gift> {
+        let gifts = self.gifts.iter().map(|gift| (&self.graph.edges[gift.edge], gift.share));
+        let gift = |(edge, share): (&Edge, f64)| Gift {
+            from: self.holders[edge.from].address,
+            to: self.holders[edge.to].address,
+            block: edge.exchanged.first_block(),
+            timestamp: edge.exchanged.first_timestamp(),
+            tx: edge.exchanged.first_tx(),
+            amount: edge.exchanged.total,
+            display: self.display.number(edge.exchanged.total),
+            share,
+            within: self.together([edge.from, edge.to]),
+        };
+        let mut gifts: Vec<Gift> = gifts.filter(|(edge, _)| !self.joins(edge)).map(gift).collect();
+        gifts.sort_unstable_by_key(|gift| (gift.from, gift.to));
+        gifts
     }
 
     fn cluster_of(&self, members: &[usize]) -> Option<Digest> {
@@ -425,16 +509,21 @@ mod tests {
 
     fn any_parameters() -> impl Strategy<Value = Parameters> {
         let dust = prop_oneof![Just(0), Just(1), Just(300_000_000)];
-        (1..12_u32, 2..8_u32, any::<[bool; 6]>(), 1..4_u32, 0..3_u32, dust).prop_map(
-            |(top, hub_degree, flags, funding, synchronous_window, dust_parts_per_billion)| {
-                let [include_hubs, include_zero_value, magic_nodes, contracts_are_hubs, common_funder, synchronous] =
+        let gift = prop_oneof![Just(0), Just(40), Just(100)];
+        // Half of them weigh what is slight, where neither hubs nor transfers of nothing are included.
+        (1..12_u32, 2..8_u32, any::<[bool; 8]>(), 1..4_u32, 0..3_u32, dust, gift).prop_map(
+            |(top, hub_degree, flags, funding, synchronous_window, dust_parts_per_billion, gift_percent)| {
+                let [hubs, nothing, weighs, conduits, magic_nodes, contracts_are_hubs, common_funder, synchronous] =
                     flags;
+                let (include_hubs, include_zero_value) = (hubs && !weighs, nothing && !weighs);
                 Parameters {
                     top,
                     hub_degree,
                     include_hubs,
                     include_zero_value,
                     dust_parts_per_billion,
+                    gift_percent,
+                    conduits,
                     magic_nodes,
                     contracts_are_hubs,
                     common_funder,
@@ -507,14 +596,14 @@ mod tests {
         }
         balances.remove(&Address::ZERO);
         let supply: Units = balances.values().copied().filter(|balance| balance.is_positive()).sum();
-        // Whether the amounts are at least the share: multiplied out in sums, since units do not multiply.
-        let is_dust = |amounts: &[Amount]| {
-            let nothing_is = parameters.include_hubs || parameters.include_zero_value;
-            let (billion, parts) = (1_000_000_000, parameters.dust_parts_per_billion);
-            let total: Units = amounts.iter().copied().map(Units::from).sum();
-            // Rounded down, the share is what the total has to reach.
-            !nothing_is && times(total + Units::from(1), billion) <= times(supply, parts)
+        let nothing_is_slight = parameters.include_hubs || parameters.include_zero_value;
+        // Whether an amount is below the share of another: multiplied out in sums, since units do not multiply. Rounded
+        // down, the share is what the amount has to reach.
+        let is_below = |amount: Units, parts: u32, of: u32, whole: Units| {
+            !nothing_is_slight && times(amount + Units::from(1), of) <= times(whole, parts)
         };
+        let is_speck = |amount: Units| is_below(amount, parameters.dust_parts_per_billion, 1_000_000_000, supply);
+        let is_dust = |amounts: &[Amount]| is_speck(amounts.iter().copied().map(Units::from).sum());
         let mut traded: BTreeMap<Address, BTreeSet<Address>> =
             exchanged.keys().flat_map(|&(a, b)| [(a, BTreeSet::new()), (b, BTreeSet::new())]).collect();
         for (&(a, b), _) in exchanged.iter().filter(|(_, amounts)| !is_dust(amounts)) {
@@ -522,8 +611,8 @@ mod tests {
             traded.entry(b).or_default().insert(a);
         }
         let mut top: Vec<(Units, Address)> = balances
-            .into_iter()
-            .map(|(address, balance)| (balance, address))
+            .iter()
+            .map(|(&address, &balance)| (balance, address))
             .filter(|(balance, _)| balance.is_positive())
             .collect();
         top.sort_by_key(|&(balance, address)| (std::cmp::Reverse(balance), address));
@@ -540,19 +629,75 @@ mod tests {
             hub && !parameters.include_hubs && spared != Some(*address)
         };
         let members: BTreeSet<Address> = top.iter().copied().filter(|node| !is_hub(node)).collect();
+        let moved = || {
+            let something = transfers.iter().filter(|row| row.value != Amount::ZERO && row.from != row.to);
+            something.filter(|row| row.from != Address::ZERO && row.to != Address::ZERO)
+        };
+        let counts = |row: &&Transfer| traded[&row.from].contains(&row.to);
+        let sum = |rows: &mut dyn Iterator<Item = &Transfer>| rows.map(|row| Units::from(row.value)).sum::<Units>();
+        let is_gift = |a: Address, b: Address| {
+            let between = moved().filter(|row| [(a, b), (b, a)].contains(&(row.from, row.to)));
+            let [only] = between.collect::<Vec<_>>()[..] else { return false };
+            let got = balances[&only.from] + sum(&mut moved().filter(|row| row.from == only.from));
+            let had = |row: &Transfer| {
+                let earlier = (row.block, row.log_index) < (only.block, only.log_index);
+                row.to == only.to && row.from != only.from && earlier
+            };
+            is_below(only.value.into(), parameters.gift_percent, 100, got) && moved().filter(counts).any(had)
+        };
         let mut sets: Vec<BTreeSet<Address>> = Vec::new();
-        for member in &members {
-            let others = traded.get(member).into_iter().flatten().filter(|other| members.contains(other));
-            sets.extend(others.map(|&other| BTreeSet::from([*member, other])));
+        let mut gifts: Vec<(Address, Address)> = Vec::new();
+        for &member in &members {
+            for &other in traded.get(&member).into_iter().flatten().filter(|&&other| member < other) {
+                let is_slight = || spared != Some(member) && spared != Some(other) && is_gift(member, other);
+                match members.contains(&other) {
+                    true if is_slight() => gifts.push((member, other)),
+                    true => sets.push(BTreeSet::from([member, other])),
+                    false => {}
+                }
+            }
+        }
+        if parameters.conduits && !parameters.magic_nodes && !nothing_is_slight {
+            let is_left_over = |balance: Units| balance == Units::ZERO || (balance.is_positive() && is_speck(balance));
+            let takes_deposits = |address: &Address| {
+                let is_other =
+                    labelled(address) == Some(Kind::Burn) || (is_contract(address) && parameters.contracts_are_hubs);
+                labelled(address) == Some(Kind::Exchange) || (!is_other && is_busy(address))
+            };
+            // The first and the last from each to each.
+            let told = |rows: &[&Transfer]| -> BTreeSet<TxHash> {
+                let mut flows: BTreeMap<(Address, Address), Vec<&Transfer>> = BTreeMap::new();
+                rows.iter().for_each(|row| flows.entry((row.from, row.to)).or_default().push(row));
+                let place = |row: &&&Transfer| (row.block, row.log_index);
+                let of_flow = |rows: &Vec<&Transfer>| {
+                    [rows.iter().min_by_key(place).unwrap().tx, rows.iter().max_by_key(place).unwrap().tx]
+                };
+                flows.values().flat_map(of_flow).collect()
+            };
+            for (&conduit, others) in traded.iter().filter(|(outsider, _)| !top.contains(outsider)) {
+                let into: Vec<&Transfer> = moved().filter(|row| row.to == conduit).filter(counts).collect();
+                let out: Vec<&Transfer> = moved().filter(|row| row.from == conduit).filter(counts).collect();
+                let sent: BTreeSet<Address> = out.iter().map(|row| row.to).collect();
+                if !is_hub(&conduit)
+                    && is_left_over(balances[&conduit])
+                    && (1..=3).contains(&sent.len())
+                    && !sent.iter().all(takes_deposits)
+                    && told(&into).is_disjoint(&told(&out))
+                {
+                    let own = others.intersection(&members).copied().filter(|other| spared != Some(*other));
+                    let own: BTreeSet<Address> = own.filter(|&other| !is_gift(conduit, other)).collect();
+                    if into.iter().any(|row| own.contains(&row.from)) {
+                        sets.push(own);
+                    }
+                }
+            }
         }
         if parameters.magic_nodes {
             let outsiders = traded.iter().filter(|(outsider, _)| !top.contains(outsider) && !is_hub(outsider));
             sets.extend(outsiders.map(|(_, others)| others.intersection(&members).copied().collect()));
         }
-        let moved = || {
-            let something = transfers.iter().filter(|row| row.value != Amount::ZERO && row.from != row.to);
-            something.filter(|row| row.from != Address::ZERO && row.to != Address::ZERO)
-        };
+        // What there is only if the hub is let in.
+        let mut let_in: Vec<BTreeSet<Address>> = Vec::new();
         if parameters.common_funder {
             let mut funded: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
             for holder in &top {
@@ -569,6 +714,8 @@ mod tests {
                 let many = holders.len() >= parameters.hub_degree as usize && !parameters.include_hubs;
                 if !many && !is_hub(&funder) {
                     holders.insert(funder);
+                    let of_hub = spared == Some(funder);
+                    let sets = if of_hub { &mut let_in } else { &mut sets };
                     sets.push(holders.intersection(&members).copied().collect());
                 }
             }
@@ -595,7 +742,26 @@ mod tests {
                 }
             }
         }
-        // Sets with a member in common are one, until there are none.
+        let_in.extend(sets.iter().filter(|set| spared.is_some_and(|hub| set.contains(&hub))).cloned());
+        if let Some(hub) = spared {
+            sets.iter_mut().for_each(|set| _ = set.remove(&hub));
+        }
+        let groups = merged(sets);
+        let group =
+            |of: Address| groups.iter().find(|group| group.contains(&of)).cloned().unwrap_or_else(|| [of].into());
+        let suffices = |&&(a, b): &&(Address, Address)| {
+            let (a, b) = (group(a), group(b));
+            let connects = |&&(c, d): &&(Address, Address)| {
+                (a.contains(&c) && b.contains(&d)) || (a.contains(&d) && b.contains(&c))
+            };
+            (a.len() <= 2 && b.len() <= 2) || gifts.iter().filter(connects).count() > 1
+        };
+        let given = gifts.iter().filter(suffices).map(|&(a, b)| BTreeSet::from([a, b]));
+        merged(groups.iter().cloned().chain(given).chain(let_in)).into_iter().filter(|party| party.len() > 1).collect()
+    }
+
+    /// Sets with a member in common are one, until there are none.
+    fn merged(sets: impl IntoIterator<Item = BTreeSet<Address>>) -> Vec<BTreeSet<Address>> {
         let mut parties: Vec<BTreeSet<Address>> = Vec::new();
         for mut set in sets {
             let (touched, apart): (Vec<_>, Vec<_>) =
@@ -604,14 +770,22 @@ mod tests {
             parties = apart;
             parties.push(set);
         }
-        parties.into_iter().filter(|party| party.len() > 1).collect()
+        parties
+    }
+
+    /// Transfers of which up to three in a row are of one transaction.
+    fn any_transactions(addresses: u8, rows: usize) -> impl Strategy<Value = Vec<Transfer>> {
+        any_transfers(addresses, rows).prop_map(|mut transfers| {
+            transfers.iter_mut().for_each(|transfer| transfer.tx.0.iter_mut().for_each(|byte| *byte /= 3));
+            transfers
+        })
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
-        fn clusters_are_what_the_rules_say(transfers in any_transfers(14, 60), parameters in any_parameters()) {
+        fn clusters_are_what_the_rules_say(transfers in any_transactions(14, 60), parameters in any_parameters()) {
             prop_assert_eq!(partition(&report(&transfers, &parameters)), by_definition(&transfers, &parameters, None));
         }
 
@@ -687,8 +861,9 @@ mod tests {
             who: prop::sample::Index,
             parts in 1..20_u8,
         ) {
-            // Parts that are dust are not seen to be one's own.
-            let parameters = Parameters { dust_parts_per_billion: 0, ..Parameters::default() };
+            // Parts that are dust are not seen to be one's own; and a wallet that a gift connects with another is a
+            // group, which no gift binds, after it was split.
+            let parameters = Parameters { dust_parts_per_billion: 0, gift_percent: 0, ..Parameters::default() };
             let before = anonymous(&transfers, &parameters);
             prop_assume!(!before.holders.is_empty());
             let holder = &before.holders[who.index(before.holders.len())];
@@ -786,7 +961,7 @@ mod tests {
         assert_eq!(
             keys(&json),
             set(
-                "token asOf parameters supply holders links clusters excluded magicNodes commonFunders acquisitions metrics health digest computedAt durationMs"
+                "token asOf parameters supply holders links clusters excluded gifts conduits magicNodes commonFunders acquisitions metrics health digest computedAt durationMs"
             )
         );
         assert_eq!(keys(&json["token"]), set("chain address name symbol decimals totalSupply type"));
@@ -808,6 +983,111 @@ mod tests {
         let line = format!("{} {}\n", address(5), address(6));
         let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(line).into();
         assert_eq!(json["digest"], crate::Digest(digest).to_string());
+    }
+
+    /// A group of 5, 6 and 7; 8, who bought at an exchange in block 2; and what else there is.
+    fn beside_a_group(rest: &[Transfer]) -> Vec<Transfer> {
+        let mut rows = vec![transfer(0, 5, 1000), transfer(0, 2, 1000)];
+        rows.extend([transfer(5, 6, 500), transfer(6, 7, 200), Transfer { block: 2, ..transfer(2, 8, 100) }]);
+        rows.extend_from_slice(rest);
+        rows
+    }
+
+    fn parties_of(report: &Report) -> Vec<Vec<u8>> {
+        let members = |cluster: &Cluster| cluster.members.iter().map(|member| member.0[0]).collect();
+        report.clusters.iter().map(members).collect()
+    }
+
+    #[test]
+    fn a_gift_below_the_share_binds_no_group_and_says_what_it_would_join() {
+        let given = |value| beside_a_group(&[Transfer { block: 3, tx: TxHash([9; 32]), ..transfer(5, 8, value) }]);
+        // 5 had 1000 in all, of which 400 are the share.
+        let gift = report(&given(399), &Parameters::default());
+        assert_eq!(parties_of(&gift), [[5, 6, 7]]);
+        let [Gift { from, to, block, tx, amount, share, within, .. }] = &gift.gifts[..] else { panic!("{gift:?}") };
+        assert_eq!((*from, *to, *block, *tx), (address(5), address(8), 3, TxHash([9; 32])));
+        assert_eq!((*amount, *share), (Units::from(399), 0.399));
+        assert_eq!((within.members, &within.clusters[..]), (4, &[gift.clusters[0].id][..]));
+        assert_eq!(within.amount, gift.clusters[0].amount + Units::from(499));
+        let joins: Vec<_> = gift.links.iter().map(|link| (link.from.0[0], link.to.0[0], link.joins)).collect();
+        assert_eq!(joins, [(2, 8, false), (5, 6, true), (5, 8, false), (6, 7, true)]);
+
+        let part = report(&given(400), &Parameters::default());
+        assert_eq!((parties_of(&part), part.gifts.len()), (vec![vec![5, 6, 7, 8]], 0));
+        let asked = |parameters: &Parameters| parties_of(&report(&given(399), parameters));
+        for gift_percent in [0, 39] {
+            assert_eq!(asked(&Parameters { gift_percent, ..Parameters::default() }), [[5, 6, 7, 8]]);
+        }
+        assert_eq!(asked(&Parameters { include_zero_value: true, ..Parameters::default() }), [[5, 6, 7, 8]]);
+    }
+
+    #[test]
+    fn what_is_more_than_a_lone_gift_joins() {
+        let later = |from, to, value| Transfer { block: 3, ..transfer(from, to, value) };
+        let with = |rest: &[Transfer]| parties_of(&report(&beside_a_group(rest), &Parameters::default()));
+        assert_eq!(with(&[later(5, 8, 100)]), [[5, 6, 7]]);
+        // Its first tokens, one in return, two of them, one from each of two members.
+        assert_eq!(with(&[transfer(5, 8, 100)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(8, 5, 1)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(5, 8, 100)]), [[5, 6, 7, 8]]);
+        assert_eq!(with(&[later(5, 8, 100), later(6, 8, 100)]), [[5, 6, 7, 8]]);
+        // A pair, and lone wallets, each with each.
+        let sold = later(7, 2, 200);
+        assert_eq!(with(&[sold, later(5, 8, 100)]), [[5, 6, 8]]);
+        assert_eq!(with(&[later(2, 9, 100), Transfer { block: 4, ..transfer(8, 9, 10) }]), [vec![5, 6, 7], vec![8, 9]]);
+    }
+
+    /// Each row is a transaction in a block of its own. Of the holders 5 and 6 it is asked whether 9 joins them.
+    fn joined_by(rows: &[(u8, u8, u64)], parameters: &Parameters) -> Report {
+        let rows = [(0, 5, 100), (0, 6, 100), (0, 1, 100)].iter().chain(rows).zip(1_u8..);
+        let rows = rows.map(|(&(from, to, value), number)| Transfer {
+            block: number.into(),
+            tx: TxHash([number; 32]),
+            ..transfer(from, to, value)
+        });
+        report(&rows.collect::<Vec<_>>(), parameters)
+    }
+
+    #[test]
+    fn who_kept_nothing_of_what_a_holder_sent_joins_and_is_told() {
+        let usual = Parameters::default();
+        let passed = [(5, 9, 50), (9, 6, 50)];
+        let report = joined_by(&passed, &usual);
+        assert_eq!(parties_of(&report), [[5, 6]]);
+        let [MagicNode { address: conduit, degree, members, cluster }] = &report.conduits[..] else { panic!() };
+        assert_eq!((*conduit, *degree, &members[..]), (address(9), 2, &[address(5), address(6)][..]));
+        assert_eq!(*cluster, report.clusters[0].id);
+        let off = joined_by(&passed, &Parameters { conduits: false, ..usual });
+        assert!(off.clusters.is_empty() && off.conduits.is_empty());
+        let magic = joined_by(&passed, &Parameters { magic_nodes: true, ..usual });
+        assert_eq!((parties_of(&magic), magic.conduits.len(), magic.magic_nodes.len()), (vec![vec![5, 6]], 0, 1));
+        // A collector that sold all to a contract.
+        assert_eq!(parties_of(&joined_by(&[(5, 9, 50), (6, 9, 50), (9, 1, 100)], &usual)), [[5, 6]]);
+    }
+
+    #[test]
+    fn deposit_addresses_contracts_distributors_and_who_keeps_or_pays_many_are_no_conduits() {
+        let usual = Parameters::default();
+        let apart = |rows: &[(u8, u8, u64)], parameters: &Parameters| {
+            let report = joined_by(rows, parameters);
+            report.conduits.is_empty() && report.clusters.iter().all(|cluster| cluster.members.len() < 2)
+        };
+        let deposits = [(5, 9, 50), (6, 9, 50), (9, 2, 100)];
+        assert!(apart(&deposits, &usual));
+        assert!(apart(&[(1, 9, 50), (9, 5, 30), (9, 6, 20)], &usual));
+        let keeps = Parameters { top: 3, ..usual };
+        assert!(apart(&[(5, 9, 2), (9, 6, 1)], &keeps));
+        let many = [(5, 9, 50), (9, 6, 47), (9, 1, 1), (9, 2, 1)];
+        assert!(!apart(&[&many[..], &[(1, 9, 1), (9, 6, 2)]].concat(), &keeps));
+        assert!(apart(&[&many[..], &[(9, 10, 1)]].concat(), &keeps));
+        // One of several customers paid with a small part of what he had.
+        assert!(!apart(&[(1, 9, 1), (5, 9, 40), (6, 9, 40), (9, 1, 81)], &usual));
+        assert!(apart(&[(1, 9, 1), (5, 9, 39), (6, 9, 40), (9, 1, 80)], &usual));
+        // In one transaction.
+        let row = |tx, from, to| Transfer { tx: TxHash([tx; 32]), ..transfer(from, to, 50) };
+        let rows = |tx| [row(1, 0, 5), row(2, 0, 5), row(3, 0, 6), row(4, 5, 9), row(tx, 9, 6)];
+        let conduits = |tx| anonymous(&rows(tx), &usual).conduits.len();
+        assert_eq!((conduits(5), conduits(4)), (1, 0));
     }
 
     fn at(block: u64, from: u8, to: u8) -> Transfer {

@@ -14,14 +14,16 @@ use web::Web;
 /// What joined two members, strongest kind first.
 ///
 /// A transfer of the token itself between two members is the only kind that is a fact about both of them alone. Who
-/// paid for somebody's first steps decided that there is such a wallet. Dealing with the same outsider moves the token
-/// between two members, but by way of a third who may not know. Buying at the same time and place moves nothing
+/// paid for somebody's first steps decided that there is such a wallet. An address that kept nothing of what one sent it
+/// was a way, and most likely somebody's own. Dealing with the same outsider moves the token between two members, but by
+/// way of a third who may not know. Buying at the same time and place moves nothing
 /// between them at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TieKind {
     Transfer,
     CommonFunder,
+    Conduit,
     MagicNode,
     Acquisition,
 }
@@ -57,9 +59,10 @@ pub struct Tie {
     pub kind: TieKind,
     /// Of a transfer the two members, sorted; otherwise the member, then `via`.
     pub ends: [Address; 2],
-    /// The magic node, funder or pool that the member has in common with others.
+    /// The conduit, magic node, funder or pool that the member has in common with others.
     pub via: Option<Address>,
-    /// How many, in both directions; `None` for a magic node, of which a report keeps no more than whom it joined.
+    /// How many, in both directions; `None` for a conduit or a magic node, of which a report keeps no more than whom it
+    /// joined.
     pub transfers: Option<u64>,
     /// How much, in both directions; in the units of `flows`.
     pub amount: Option<Units>,
@@ -93,6 +96,7 @@ pub struct Member {
 pub struct TieCounts {
     pub transfer: u32,
     pub common_funder: u32,
+    pub conduit: u32,
     pub magic_node: u32,
     pub acquisition: u32,
 }
@@ -129,7 +133,7 @@ pub struct Evidence {
 impl Report {
     /// Why this cluster is one; `None` if the report has none of this id.
     ///
-    /// Its ties are a graph over the members and whom they have in common (a magic node, a funder, the pool of one
+    /// Its ties are a graph over the members and whom they have in common (a conduit, a magic node, a funder, the pool of one
     /// acquisition; a funder that is a member itself is that member). Spanning is the maximum spanning forest of it, by
     /// strength: first the kind (see [`TieKind`]), since it decides how much a tie proves, whatever its amount; then
     /// the number of transfers, since coincidence does not repeat itself; then the amount; then the addresses, so that
@@ -158,6 +162,7 @@ impl Report {
             *match tie.kind {
                 TieKind::Transfer => &mut ties.transfer,
                 TieKind::CommonFunder => &mut ties.common_funder,
+                TieKind::Conduit => &mut ties.conduit,
                 TieKind::MagicNode => &mut ties.magic_node,
                 TieKind::Acquisition => &mut ties.acquisition,
             } += 1;

@@ -316,6 +316,11 @@ impl Exchanged {
         }
     }
 
+    /// Its block, then its position there.
+    pub(crate) fn first_place(&self) -> (u64, u32) {
+        self.first.order()
+    }
+
     pub(crate) fn first_block(&self) -> u64 {
         self.first.block
     }

@@ -30,7 +30,7 @@ pub use label::{Kind, Label, LabelError, Labels};
 pub use ledger::{Ledger, LedgerError};
 pub use parameters::{ParameterError, Parameters};
 pub use report::{
-    Acquisition, AsOf, Cluster, CommonFunder, Concentration, Digest, Excluded, Funding, Health, Holder, Link,
+    Acquisition, AsOf, Cluster, CommonFunder, Concentration, Digest, Excluded, Funding, Gift, Health, Holder, Link,
     MagicNode, Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
 };
 pub use subject::{Funded, Subject, TokenKind};

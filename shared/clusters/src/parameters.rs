@@ -17,6 +17,13 @@ pub struct Parameters {
     /// billionths of what all holders have ("dusting"): 0 to 1 000 000 000. Without effect where `include_hubs` or
     /// `include_zero_value` let everything count.
     pub dust_parts_per_billion: u32,
+    /// A single transfer that was less than this share, in percent, of all its sender ever got, to somebody who had the
+    /// token from elsewhere already, joins nobody to a group ("lone gift"): 0 to 100. Without effect where
+    /// `include_hubs` or `include_zero_value` let everything count.
+    pub gift_percent: u32,
+    /// Lets an outsider that kept nothing, and passed on what it was sent to a few, join holders. Without effect where
+    /// `include_hubs` or `include_zero_value` let everything count.
+    pub conduits: bool,
     /// Lets an outsider that traded with two or more of the top holders join them.
     pub magic_nodes: bool,
     /// Takes a known contract for a hub.
@@ -39,6 +46,8 @@ impl Default for Parameters {
             include_hubs: false,
             include_zero_value: false,
             dust_parts_per_billion: 1,
+            gift_percent: 40,
+            conduits: true,
             magic_nodes: false,
             contracts_are_hubs: true,
             common_funder: false,
@@ -57,6 +66,8 @@ pub enum ParameterError {
     HubDegree(u32),
     #[error("dustPartsPerBillion is {0}, expected at most 1000000000")]
     Dust(u32),
+    #[error("giftPercent is {0}, expected at most 100")]
+    Gift(u32),
     #[error("fundingWindow is {0}, expected 1 to {max}", max = Parameters::MAX_FUNDING_WINDOW)]
     FundingWindow(u32),
     #[error("synchronousWindow is {0}, expected 0 to {max}", max = Parameters::MAX_SYNCHRONOUS_WINDOW)]
@@ -80,6 +91,9 @@ impl Parameters {
         if self.dust_parts_per_billion > 1_000_000_000 {
             return Err(ParameterError::Dust(self.dust_parts_per_billion));
         }
+        if self.gift_percent > 100 {
+            return Err(ParameterError::Gift(self.gift_percent));
+        }
         if self.funding_window == 0 || self.funding_window > Self::MAX_FUNDING_WINDOW {
             return Err(ParameterError::FundingWindow(self.funding_window));
         }
@@ -87,6 +101,11 @@ impl Parameters {
             return Err(ParameterError::SynchronousWindow(self.synchronous_window));
         }
         Ok(())
+    }
+
+    /// Whether nothing is to be left out for being slight: neither dust nor gifts.
+    pub(crate) fn count_all(&self) -> bool {
+        self.include_hubs || self.include_zero_value
     }
 }
 
@@ -113,6 +132,10 @@ mod tests {
         assert_eq!(
             refused(Parameters { dust_parts_per_billion: 1_000_000_001, ..Parameters::default() }),
             "dustPartsPerBillion is 1000000001, expected at most 1000000000"
+        );
+        assert_eq!(
+            refused(Parameters { gift_percent: 101, ..Parameters::default() }),
+            "giftPercent is 101, expected at most 100"
         );
         for funding_window in [0, 10_000_001] {
             assert_eq!(

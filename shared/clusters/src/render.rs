@@ -94,8 +94,12 @@ impl Report {
     fn write_evidence(&self, out: &mut String) -> fmt::Result {
         let (asked, health) = (&self.parameters, &self.health);
         let rank_of = |id| self.clusters.iter().find(|cluster| cluster.id == id).map_or(0, |cluster| cluster.rank);
-        if asked.magic_nodes || asked.common_funder || asked.synchronous {
+        if asked.magic_nodes || asked.common_funder || asked.synchronous || !self.conduits.is_empty() {
             writeln!(out, "\nEVIDENCE besides transfers")?;
+        }
+        for node in self.conduits.iter().take(SHOWN) {
+            let (members, cluster) = (node.members.len(), rank_of(node.cluster));
+            writeln!(out, "  cluster {cluster}: {} kept nothing and dealt with {members} of it", node.address)?;
         }
         for node in self.magic_nodes.iter().take(SHOWN) {
             let (members, cluster) = (node.members.len(), rank_of(node.cluster));

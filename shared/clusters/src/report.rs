@@ -24,6 +24,13 @@ pub struct Report {
     pub clusters: Vec<Cluster>,
     /// The hubs among `holders`, by rank. Empty when hubs are included.
     pub excluded: Vec<Excluded>,
+    /// Transfers that were too slight to join anybody, by `from`, then `to`.
+    #[serde(default)]
+    pub gifts: Vec<Gift>,
+    /// Outsiders that kept nothing and joined holders, by address. Empty where magic nodes were asked for, which are the
+    /// same and more.
+    #[serde(default)]
+    pub conduits: Vec<MagicNode>,
     /// Outsiders that joined holders, by address. Empty unless asked for.
     pub magic_nodes: Vec<MagicNode>,
     /// Whoever paid for the first steps of several holders, by address. Empty unless asked for.
@@ -128,7 +135,8 @@ pub struct Link {
     pub last_timestamp: Option<u64>,
     pub first_tx: TxHash,
     pub last_tx: TxHash,
-    /// Whether it makes its ends one party; not when one of them is a hub, or when it and its reverse are dust.
+    /// Whether it makes its ends one party; not when one of them is a hub, when it and its reverse are dust, or when it is
+    /// one of the report's `gifts`.
     pub joins: bool,
 }
 
@@ -162,11 +170,12 @@ pub struct Excluded {
     pub within: Option<Within>,
 }
 
-/// The cluster an excluded hub would be in, if it were a wallet and every other hub still one.
+/// The cluster an excluded hub would be in, if it were a wallet and every other hub still one; or two holders, if a gift
+/// made them one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Within {
-    /// How many holders, the hub included.
+    /// How many holders, these included.
     pub members: u32,
     pub amount: Units,
     pub display: Option<f64>,
@@ -201,6 +210,24 @@ impl Reason {
             Self::Burn => "burn",
         }
     }
+}
+
+/// The only transfer between two top holders, which were not joined by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gift {
+    pub from: Address,
+    pub to: Address,
+    pub block: u64,
+    /// Seconds since 1970, where the source knows it.
+    pub timestamp: Option<u64>,
+    pub tx: TxHash,
+    pub amount: Units,
+    pub display: Option<f64>,
+    /// Of all its sender ever got, less what that burned.
+    pub share: f64,
+    /// The cluster the two would be in, if this alone joined them.
+    pub within: Within,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

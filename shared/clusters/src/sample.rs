@@ -301,9 +301,12 @@ mod tests {
         let mut clusters = |subject: &Subject, labels: &Labels, parameters: Parameters| {
             analyse(&mut ledger, subject, labels, &parameters).clusters.len()
         };
-        let (subject, labels, usual) = (token.subject(), token.labels(), Parameters::default());
+        // The parties pay the traps once each, which are gifts.
+        let usual = Parameters { gift_percent: 0, ..Parameters::default() };
+        let (subject, labels) = (token.subject(), token.labels());
         assert_eq!(clusters(&subject, &labels, usual), CLUSTER_SIZES.len());
         let unknown = Subject { contracts: BTreeSet::new(), ..token.subject() };
+        assert_eq!(clusters(&unknown, &labels, Parameters::default()), CLUSTER_SIZES.len());
         assert_eq!(clusters(&unknown, &labels, usual), 1);
         assert_eq!(clusters(&subject, &labels, Parameters { contracts_are_hubs: false, ..usual }), 1);
         assert_eq!(clusters(&subject, &Labels::none(), usual), 1);

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use clusters::agreement::Pairs;
-use clusters::planted::{Planted, STRANGERS_PER_MILLE, Scenario, joined_through, plant, sets};
+use clusters::planted::{Adversities, Planted, Scenario, joined_through, plant, sets};
 use clusters::{Address, Labels, Ledger, Parameters, Report, analyse};
 
 use crate::failure::{Doing, Result};
@@ -26,27 +26,16 @@ pub(crate) struct Options {
 
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     louvain::prepare(root)?;
-    let cases = make(options.seeds, STRANGERS_PER_MILLE);
-    let ours = |parameters: Parameters| cases.iter().map(|case| case.measure(&parameters)).collect::<Vec<_>>();
-    let lump = Parameters { include_hubs: true, include_zero_value: true, ..Parameters::default() };
-    let usual = Parameters::default();
-    let methods = [
-        ("Holdfast", ours(usual)),
-        ("Holdfast with magic nodes", ours(Parameters { magic_nodes: true, ..usual })),
-        ("components", ours(lump)),
-        ("Louvain", louvain::measure(root, &cases, &lump)?),
-        ("Louvain without hubs", louvain::measure(root, &cases, &usual)?),
-    ];
-    let hub_degrees = [25, 50, 100, 150, 200, 300, 500, 1000];
-    let dusts = [0, 1, 10, 100, 1_000, 10_000, 100_000];
-    let hub_degrees = hub_degrees.map(|hub_degree| (hub_degree, ours(Parameters { hub_degree, ..usual })));
-    let dusts = dusts
-        .map(|dust_parts_per_billion| (dust_parts_per_billion, ours(Parameters { dust_parts_per_billion, ..usual })));
-    let strangers = [0, 2, 5, 10, 20, 50].map(|per_mille| {
-        let cases = make(options.seeds, per_mille);
-        (per_mille, cases.iter().map(|case| case.measure(&usual)).collect::<Vec<_>>())
+    let named = measure(root, options.seeds, Adversities::NONE)?;
+    let harder = measure(root, options.seeds, Adversities::ALL)?;
+    let strangers = [0, 2, 5, 10, 20, 50].map(|strangers_per_mille| {
+        eprintln!("{strangers_per_mille} of 1 000 pay strangers");
+        let cases = make(options.seeds, Adversities { strangers_per_mille, ..Adversities::ALL });
+        let before = Parameters { gift_percent: 0, conduits: false, ..Parameters::default() };
+        let with = |parameters| cases.iter().map(|case| case.measure(&parameters)).collect();
+        page::Row { name: strangers_per_mille.to_string(), by_setting: [with(before), with(Parameters::default())] }
     });
-    let text = page::page(options.seeds, &methods, &hub_degrees, &dusts, &strangers);
+    let text = page::page(options.seeds, &pair(named, harder), &strangers);
     if options.write {
         fs::write(root.join(PAGE), &text).doing(|| format!("writing {PAGE}"))?;
     }
@@ -54,8 +43,55 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn make(seeds: u64, strangers_per_mille: u64) -> Vec<Case> {
-    let each = |scenario| (1..=seeds).map(move |seed| Case::new(scenario, seed, strangers_per_mille));
+/// One table after the other: each row's name and what was measured.
+type Measurements = Vec<Vec<(String, Vec<Measured>)>>;
+
+/// All that is measured of the tokens with these adversities: methods, then rules and thresholds.
+fn measure(root: &Path, seeds: u64, adversities: Adversities) -> Result<Measurements> {
+    eprintln!("making tokens: {adversities:?}");
+    let cases = make(seeds, adversities);
+    let ours = |name: &str, parameters: Parameters| {
+        eprintln!("{name}");
+        (name.to_owned(), cases.iter().map(|case| case.measure(&parameters)).collect::<Vec<_>>())
+    };
+    let usual = Parameters::default();
+    let lump = Parameters { include_hubs: true, include_zero_value: true, ..usual };
+    let louvain = |name: &str, parameters: Parameters| {
+        eprintln!("{name}");
+        Ok((name.to_owned(), louvain::measure(root, &cases, &parameters)?))
+    };
+    let methods = vec![
+        ours("Holdfast", usual),
+        ours("components", lump),
+        louvain("Louvain", lump)?,
+        louvain("Louvain without hubs", usual)?,
+    ];
+    let rules = vec![
+        ours("neither gifts nor conduits", Parameters { gift_percent: 0, conduits: false, ..usual }),
+        ours("no gifts", Parameters { gift_percent: 0, ..usual }),
+        ours("no conduits", Parameters { conduits: false, ..usual }),
+        ours("**the defaults**", usual),
+        ours("magic nodes", Parameters { magic_nodes: true, ..usual }),
+    ];
+    let hub_degrees = [50, 100, 150, 200, 300, 500]
+        .map(|hub_degree| ours(&format!("hub degree {hub_degree}"), Parameters { hub_degree, ..usual }));
+    let dusts = [0, 1, 100, 1_000, 10_000, 100_000].map(|dust_parts_per_billion| {
+        ours(&format!("dust {dust_parts_per_billion}"), Parameters { dust_parts_per_billion, ..usual })
+    });
+    let gifts = [10, 20, 30, 35, 40, 45, 50]
+        .map(|gift_percent| ours(&format!("gift {gift_percent} %"), Parameters { gift_percent, ..usual }));
+    Ok(vec![methods, [rules, hub_degrees.into(), dusts.into(), gifts.into()].concat()])
+}
+
+/// The tables with both settings side by side.
+fn pair(named: Measurements, harder: Measurements) -> Vec<Vec<page::Row>> {
+    let row = |((name, named), (_, harder))| page::Row { name, by_setting: [named, harder] };
+    let table = |(named, harder): (Vec<_>, Vec<_>)| named.into_iter().zip(harder).map(row).collect();
+    named.into_iter().zip(harder).map(table).collect()
+}
+
+fn make(seeds: u64, adversities: Adversities) -> Vec<Case> {
+    let each = |scenario| (1..=seeds).map(move |seed| Case::new(scenario, seed, adversities));
     Scenario::ALL.into_iter().flat_map(each).collect()
 }
 
@@ -67,16 +103,17 @@ struct Case {
 }
 
 /// What one method found in one case.
+#[derive(Clone)]
 struct Measured {
     scenario: Scenario,
     pairs: Pairs,
-    /// Pairs of others joined through an exchange or through dust; `None` where a method does not join by links.
+    /// Pairs of others joined through an exchange or through dust; `None` where a method does not join by them.
     through: Option<u64>,
 }
 
 impl Case {
-    fn new(scenario: Scenario, seed: u64, strangers_per_mille: u64) -> Self {
-        let mut planted = plant(scenario, seed, strangers_per_mille);
+    fn new(scenario: Scenario, seed: u64, adversities: Adversities) -> Self {
+        let mut planted = plant(scenario, seed, adversities);
         let mut ledger = Ledger::new();
         ledger.extend_from_slice(&std::mem::take(&mut planted.transfers));
         Self { scenario, planted, ledger }
@@ -92,11 +129,8 @@ impl Case {
         let holders = holders(&report);
         let clusters: Vec<Vec<Address>> = report.clusters.iter().map(|cluster| cluster.members.clone()).collect();
         let Planted { custody, dusters, .. } = &self.planted;
-        let through = || joined_through(&report, custody) + joined_through(&report, dusters);
-        Measured {
-            through: (!parameters.magic_nodes).then(through),
-            ..self.judge(&holders, &sets(&clusters, &holders))
-        }
+        let through = joined_through(&report, custody) + joined_through(&report, dusters);
+        Measured { through: Some(through), ..self.judge(&holders, &sets(&clusters, &holders)) }
     }
 
     fn judge(&self, holders: &[Address], found: &[usize]) -> Measured {

@@ -41,6 +41,13 @@ pub struct Arguments {
     /// What two addresses exchanged joins nothing below this many billionths of what all hold; 0 joins them by anything
     #[arg(long, default_value_t = Parameters::default().dust_parts_per_billion, value_name = "N")]
     dust_parts_per_billion: u32,
+    /// A single transfer of less than this share, in percent, of all its sender ever got, to somebody who had the token
+    /// already, joins nobody to a group; 0 lets any
+    #[arg(long, default_value_t = Parameters::default().gift_percent, value_name = "N")]
+    gift_percent: u32,
+    /// Join nobody through outsiders that kept nothing
+    #[arg(long)]
+    no_conduits: bool,
     /// Let an outsider that traded with two or more of the top holders join them
     #[arg(long)]
     magic_nodes: bool,
@@ -110,6 +117,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         include_hubs: arguments.include_hubs,
         include_zero_value: arguments.include_zero_value,
         dust_parts_per_billion: arguments.dust_parts_per_billion,
+        gift_percent: arguments.gift_percent,
+        conduits: !arguments.no_conduits,
         magic_nodes: arguments.magic_nodes,
         contracts_are_hubs: !arguments.contracts_are_no_hubs,
         common_funder: arguments.common_funder,

@@ -14,9 +14,13 @@ impl Dust {
     /// `supply` is the sum of the positive balances. Nothing is dust where nothing is to be left out: with hubs or
     /// transfers of nothing included.
     pub(super) fn of(supply: Units, parameters: &Parameters) -> Self {
-        let counts_all = parameters.include_hubs || parameters.include_zero_value;
-        let parts = if counts_all { 0 } else { parameters.dust_parts_per_billion };
+        let parts = if parameters.count_all() { 0 } else { parameters.dust_parts_per_billion };
         Self { least: parts_per_billion(supply, parts) }
+    }
+
+    /// Whether a balance is none at all, or less than would count as a transfer.
+    pub(super) fn is_left_over(self, balance: Units) -> bool {
+        !balance.is_negative() && (!balance.is_positive() || balance < self.least)
     }
 
     pub(super) fn is_pair(self, ledger: &Ledger, pair: Pair) -> bool {
@@ -32,7 +36,7 @@ impl Dust {
 }
 
 /// Rounded down. `amount` is not negative.
-fn parts_per_billion(amount: Units, parts: u32) -> Units {
+pub(super) fn parts_per_billion(amount: Units, parts: u32) -> Units {
     const BILLION: u128 = 1_000_000_000;
     let low = |wide: u128| u64::try_from(wide & u128::from(u64::MAX)).expect("64 bits are left");
     let mut product = [0_u64; 6];

@@ -1,6 +1,6 @@
 use super::dust::Dust;
 use crate::Parameters;
-use crate::ledger::{Exchanged, Ledger, Pair};
+use crate::ledger::{Exchanged, Flow, Ledger, Pair};
 
 /// The rank of who is not among the top holders.
 pub(super) const OUTSIDE: u32 = u32::MAX;
@@ -15,10 +15,23 @@ pub(super) struct Graph<'a> {
     pub(super) edges: Vec<Edge>,
 }
 
+/// Something that was sent, and whether its pair exchanged next to nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Moved {
+    /// In the ledger; the first of several.
+    pub(super) flow: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) exchanged: Exchanged,
+    pub(super) is_dust: bool,
+}
+
 /// What one top holder sent another.
 pub(super) struct Edge {
     pub(super) from: usize,
     pub(super) to: usize,
+    /// In the ledger; the first of several.
+    pub(super) flow: u32,
     pub(super) exchanged: Exchanged,
     /// The two exchanged next to nothing, in both directions together.
     pub(super) is_dust: bool,
@@ -54,9 +67,19 @@ impl<'a> Graph<'a> {
         Self { trades, ranks, degrees, edges }
     }
 
+    /// Whether the balance of an account is none to speak of.
+    pub(super) fn kept_nothing(&self, account: u32) -> bool {
+        self.trades.dust.is_left_over(self.trades.ledger.accounts[account as usize].balance)
+    }
+
     /// The accounts outside the top that traded more than dust with a top holder, each with that holder's rank, once
     /// for a pair.
     pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.outsiders_where(|_, _| true)
+    }
+
+    /// Those of them that are wanted; asking is cheaper than telling dust.
+    pub(super) fn outsiders_where(&self, wanted: impl Fn(u32, usize) -> bool) -> impl Iterator<Item = (u32, usize)> {
         let Trades { ledger, dust, .. } = self.trades;
         let pairs = self.trades.pairs().filter_map(|pair| {
             let [a, b] = pair.accounts;
@@ -67,7 +90,39 @@ impl<'a> Graph<'a> {
                 _ => None,
             }
         });
-        pairs.filter(move |&(_, _, pair)| !dust.is_pair(ledger, pair)).map(|(outsider, rank, _)| (outsider, rank))
+        pairs
+            .filter(move |&(outsider, rank, pair)| wanted(outsider, rank) && !dust.is_pair(ledger, pair))
+            .map(|(outsider, rank, _)| (outsider, rank))
+    }
+
+    /// All that went to and from each of the accounts, in their order, each direction of a pair once.
+    pub(super) fn movements(&self, accounts: &[u32]) -> Vec<Vec<Moved>> {
+        let Trades { ledger, dust, .. } = self.trades;
+        let mut places = vec![OUTSIDE; ledger.accounts.len()];
+        for (place, &account) in (0..).zip(accounts) {
+            places[account as usize] = place;
+        }
+        let mut movements = vec![Vec::new(); accounts.len()];
+        let mut of_pair: Vec<Moved> = Vec::new();
+        for pair in self.trades.pairs() {
+            let kept = pair.accounts.map(|account| places[account as usize]);
+            if kept == [OUTSIDE; 2] {
+                continue;
+            }
+            let is_dust = dust.is_pair(ledger, pair);
+            of_pair.clear();
+            for Flow { flow, from, to, .. } in ledger.flows_of_pair(pair).filter(|flow| !flow.is_nothing) {
+                let exchanged = ledger.exchanged(flow);
+                match of_pair.iter_mut().find(|moved| moved.from == from) {
+                    Some(moved) => moved.exchanged = moved.exchanged.join(exchanged),
+                    None => of_pair.push(Moved { flow, from, to, exchanged, is_dust }),
+                }
+            }
+            for place in kept.into_iter().filter(|&place| place != OUTSIDE) {
+                movements[place as usize].extend_from_slice(&of_pair);
+            }
+        }
+        movements
     }
 }
 
@@ -84,10 +139,10 @@ impl<'a> Trades<'a> {
             |is_nothing: bool| self.ledger.flows_of_pair(pair).filter(move |flow| flow.is_nothing == is_nothing);
         for flow in flows(false).chain(flows(true).filter(|_| self.include_zero_value)) {
             let [from, to] = [flow.from, flow.to].map(|account| ranks[account as usize] as usize);
-            let exchanged = self.ledger.exchanged(flow.flow);
+            let (flow, exchanged) = (flow.flow, self.ledger.exchanged(flow.flow));
             match edges[start..].iter_mut().find(|edge| edge.from == from) {
                 Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
-                None => edges.push(Edge { from, to, exchanged, is_dust }),
+                None => edges.push(Edge { from, to, flow, exchanged, is_dust }),
             }
         }
     }

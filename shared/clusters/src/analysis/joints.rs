@@ -3,18 +3,24 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::graph::{Graph, OUTSIDE};
+use super::gifts::Histories;
+use super::graph::{Graph, Moved, OUTSIDE};
 use super::hubs::Hubs;
 use super::{Address, Ledger, Ranked};
 use crate::ledger::Flow;
+use crate::{Reason, TxHash};
 
 /// How many addresses a pool may send the token for the first time, in the blocks of a synchronous acquisition, before
 /// it says nothing any more: at a launch or in an airdrop strangers come together too.
 const CROWD: usize = 50;
 
+/// To how many others at most an account passes on what it was sent, to be no more than a way there.
+const FEW: usize = 3;
+
 /// What was found of each kind that was asked for. Members are ranks of holders that are no hubs, two or more.
 #[derive(Default)]
 pub(super) struct Joints {
+    pub(super) conduits: Vec<Magic>,
     pub(super) magic: Vec<Magic>,
     pub(super) funders: Vec<Funder>,
     pub(super) groups: Vec<Group>,
@@ -48,8 +54,14 @@ pub(super) struct Group {
 }
 
 impl Joints {
-    pub(super) fn find(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Self {
-        let mut finder = Finder { ledger, graph, hubs, holders, found: Self::default() };
+    pub(super) fn find(
+        ledger: &Ledger,
+        graph: &Graph<'_>,
+        hubs: &Hubs<'_>,
+        holders: &[Ranked],
+        conduits: Vec<Magic>,
+    ) -> Self {
+        let mut finder = Finder { ledger, graph, hubs, holders, found: Self { conduits, ..Self::default() } };
         if hubs.parameters.magic_nodes {
             finder.magic_nodes();
         }
@@ -64,9 +76,67 @@ impl Joints {
 
     /// The members of each.
     pub(super) fn sets(&self) -> impl Iterator<Item = &[usize]> {
-        let magic = self.magic.iter().map(|node| &node.members[..]);
+        let magic = self.conduits.iter().chain(&self.magic).map(|node| &node.members[..]);
         let funders = self.funders.iter().map(|funder| &funder.members[..]);
         magic.chain(funders).chain(self.groups.iter().map(|group| &group.members[..]))
+    }
+}
+
+/// Accounts outside the top that are no hubs and traded with two or more top holders that are none either, those that
+/// kept nothing, by address.
+pub(super) fn passages(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Vec<Magic> {
+    let mut passed: Vec<(Address, u32, usize)> = graph
+        .outsiders_where(|outsider, rank| holders[rank].reason.is_none() && graph.kept_nothing(outsider))
+        .map(|(outsider, rank)| (ledger.accounts[outsider as usize].address, outsider, rank))
+        .collect();
+    passed.sort_unstable();
+    let nodes = passed.chunk_by(|a, b| a.1 == b.1).filter(|node| node.len() > 1);
+    nodes
+        .filter(|node| hubs.reason(node[0].0, graph.degrees[node[0].1 as usize]).is_none())
+        .map(|node| Magic { account: node[0].1, members: node.iter().map(|&(_, _, rank)| rank).collect() })
+        .collect()
+}
+
+impl Magic {
+    /// What it is as a conduit, once it is known what went through it; `None` if it is none, or joins fewer than two.
+    pub(super) fn conduit(
+        self,
+        ledger: &Ledger,
+        graph: &Graph<'_>,
+        hubs: &Hubs<'_>,
+        holders: &[Ranked],
+        histories: &Histories<'_>,
+    ) -> Option<Self> {
+        let account = self.account;
+        let moved = || histories.movements(account).iter().filter(|moved| !moved.is_dust);
+        let (into, out): (Vec<&Moved>, Vec<&Moved>) = moved().partition(|moved| moved.to == account);
+        if out.is_empty() || out.len() > FEW {
+            return None;
+        }
+        // What only goes on to an exchange may be the exchange's from the start: it takes deposits at such addresses.
+        let is_custodian = |moved: &&Moved| {
+            let address = ledger.accounts[moved.to as usize].address;
+            matches!(hubs.reason(address, graph.degrees[moved.to as usize]), Some(Reason::Exchange | Reason::Degree))
+        };
+        if out.iter().all(is_custodian) {
+            return None;
+        }
+        // What comes and goes in one transaction goes through a contract, which anybody may use.
+        let transactions = |moved: &[&Moved]| -> Vec<TxHash> {
+            moved.iter().flat_map(|Moved { exchanged, .. }| [exchanged.first_tx(), exchanged.last_tx()]).collect()
+        };
+        let came = transactions(&into);
+        if transactions(&out).iter().any(|tx| came.contains(tx)) {
+            return None;
+        }
+        let is_tied = |&rank: &usize| {
+            let member = holders[rank].account;
+            let with = moved().filter(|moved| moved.from == member || moved.to == member);
+            with.clone().next().is_some() && !with.clone().any(|moved| histories.is_gift(moved))
+        };
+        let members: Vec<usize> = self.members.into_iter().filter(is_tied).collect();
+        let sent = |&rank: &usize| into.iter().any(|moved| moved.from == holders[rank].account);
+        (members.len() > 1 && members.iter().any(sent)).then_some(Self { account, members })
     }
 }
 

@@ -99,7 +99,8 @@ impl Plan {
                 }
                 _ => {
                     let degree = u32::try_from(joined.len()).unwrap();
-                    report.magic_nodes.push(MagicNode { address, degree, members: joined, cluster: ID });
+                    let nodes = if *kind == TieKind::Conduit { &mut report.conduits } else { &mut report.magic_nodes };
+                    nodes.push(MagicNode { address, degree, members: joined, cluster: ID });
                 }
             }
         }
@@ -138,7 +139,12 @@ impl Plan {
 
 /// Clusters: however the members are connected, they are.
 fn any_plan() -> impl Strategy<Value = Plan> {
-    let kind = prop_oneof![Just(TieKind::CommonFunder), Just(TieKind::MagicNode), Just(TieKind::Acquisition)];
+    let kind = prop_oneof![
+        Just(TieKind::CommonFunder),
+        Just(TieKind::Conduit),
+        Just(TieKind::MagicNode),
+        Just(TieKind::Acquisition)
+    ];
     (2..8_u8).prop_flat_map(move |members| {
         let links = prop::collection::vec((0..members, 0..members, 1..4_u64, 1..4_u64), 0..10);
         let set = prop::collection::btree_set(0..members, 2..=usize::from(members));
@@ -190,7 +196,7 @@ proptest! {
         let evidence = report.evidence(&ID).unwrap();
         let ties = plan.ties();
         let counts = evidence.ties;
-        prop_assert_eq!(ties.len(), (counts.transfer + counts.common_funder + counts.magic_node + counts.acquisition) as usize);
+        prop_assert_eq!(ties.len(), (counts.transfer + counts.common_funder + counts.conduit + counts.magic_node + counts.acquisition) as usize);
         let splits = |tie: &&BTreeSet<Address>| {
             let mut others = ties.clone();
             others.remove(*tie);

@@ -53,8 +53,10 @@ impl<'a> Web<'a> {
             });
             builder.add_given(TieKind::CommonFunder, funder.address, given);
         }
-        for node in report.magic_nodes.iter().filter(|node| node.cluster == cluster.id) {
-            builder.add_magic_node(node.address, &node.members);
+        for (kind, nodes) in [(TieKind::Conduit, &report.conduits), (TieKind::MagicNode, &report.magic_nodes)] {
+            for node in nodes.iter().filter(|node| node.cluster == cluster.id) {
+                builder.add_node(kind, node.address, &node.members);
+            }
         }
         for acquisition in report.acquisitions.iter().filter(|acquisition| acquisition.cluster == cluster.id) {
             let given = acquisition.purchases.iter().map(|purchase| Given {
@@ -137,9 +139,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn add_magic_node(&mut self, via: Address, members: &[Address]) {
+    fn add_node(&mut self, kind: TieKind, via: Address, members: &[Address]) {
         let tie = |member| Tie {
-            kind: TieKind::MagicNode,
+            kind,
             ends: [member, via],
             via: Some(via),
             transfers: None,

@@ -1,10 +1,10 @@
 use super::scene::{Exchange, SUPPLY, Scene};
-use super::{Planted, Scenario};
+use super::{Adversities, Planted, Scenario};
 use crate::Address;
 
-pub(super) fn plant(scenario: Scenario, seed: u64, strangers_per_mille: u64) -> Planted {
+pub(super) fn plant(scenario: Scenario, seed: u64, adversities: Adversities) -> Planted {
     // Scenarios of one seed are no relatives.
-    let mut scene = Scene::new(seed.wrapping_mul(6).wrapping_add(scenario as u64));
+    let mut scene = Scene::new(seed.wrapping_mul(6).wrapping_add(scenario as u64), adversities);
     let people = match scenario {
         // The whole crowd is among the top holders, where dust does harm.
         Scenario::DustAttack => scene.between(600, 800),
@@ -22,7 +22,7 @@ pub(super) fn plant(scenario: Scenario, seed: u64, strangers_per_mille: u64) -> 
         Scenario::WashTraders => wash_traders(&mut scene),
     };
     let everyone = [crowd.as_slice(), &planted].concat();
-    scene.strangers(&everyone, strangers_per_mille);
+    scene.strangers(&everyone);
     for &holder in &everyone {
         if scene.one_in(100) {
             let named = scene.any(&everyone);

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Planted;
+use super::{Adversities, Planted};
 use crate::random::Random;
 use crate::{Address, Amount, Subject, TokenKind, Transfer, TxHash};
 
@@ -13,6 +13,7 @@ const SECONDS_PER_BLOCK: u64 = 12;
 /// A token as it comes to be.
 pub(super) struct Scene {
     pub(super) random: Random,
+    adversities: Adversities,
     held: BTreeMap<Address, u64>,
     transfers: Vec<Transfer>,
     contracts: BTreeSet<Address>,
@@ -35,11 +36,12 @@ pub(super) struct Exchange {
 
 impl Scene {
     /// All supply is minted to the deployer, who opens the pool with 40 % of it and locks another 20 % in a contract.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, adversities: Adversities) -> Self {
         let mut random = Random::new(seed);
         let (token, deployer, pool, vesting) = (random.address(), random.address(), random.address(), random.address());
         let mut scene = Self {
             random,
+            adversities,
             held: BTreeMap::new(),
             transfers: Vec::new(),
             contracts: BTreeSet::from([token, pool, vesting]),
@@ -146,13 +148,13 @@ impl Scene {
     }
 
     /// People who buy from the pool: a third sells some of it, a tenth all. One in thirty has two to four wallets and
-    /// moves tokens between them, but for one in ten of those, whose wallets never touch.
+    /// moves tokens between them, but for the careful, whose wallets never touch.
     pub(super) fn crowd(&mut self, people: u64) -> Vec<Address> {
         let mut crowd = Vec::new();
         for _ in 0..people {
             let n = if self.one_in(30) { self.between(2, 4) } else { 1 };
             let wallets = self.wallets(n);
-            let is_careful = self.one_in(10);
+            let is_careful = self.one_in(10) && self.adversities.careful;
             for &wallet in &wallets {
                 let bought = self.power_law(SUPPLY / 200_000);
                 self.send(self.pool, wallet, bought);
@@ -176,7 +178,7 @@ impl Scene {
         crowd
     }
 
-    /// An exchange with customers from the crowd. One deposit address in a hundred is not swept.
+    /// An exchange with customers from the crowd.
     pub(super) fn exchange(&mut self, crowd: &[Address], customers: u64) -> Exchange {
         let (hot, cold) = (self.random.address(), self.random.address());
         self.send(self.deployer, hot, SUPPLY / 50);
@@ -198,15 +200,16 @@ impl Scene {
         let deposit = self.random.address();
         self.send_part(customer, deposit, 10, 90);
         exchange.deposits.push(deposit);
-        if !self.one_in(100) {
+        let is_forgotten = self.one_in(100) && self.adversities.unswept;
+        if !is_forgotten {
             self.send(deposit, exchange.hot, SUPPLY);
         }
     }
 
-    /// `per_mille` of `holders` send part of what they have to any other of them.
-    pub(super) fn strangers(&mut self, holders: &[Address], per_mille: u64) {
+    /// Some of `holders` send part of what they have to any other of them.
+    pub(super) fn strangers(&mut self, holders: &[Address]) {
         for &holder in holders {
-            if self.random.below(1000) < per_mille {
+            if self.random.below(1000) < self.adversities.strangers_per_mille {
                 let stranger = self.any(holders);
                 self.send_part(holder, stranger, 5, 50);
             }
