@@ -265,7 +265,7 @@ function lookAt(box) {
 const PAD = 7.5;           // of a cluster's ground around its circles and links
 const NAMED = 19, LIVE = 110;   // the radii in pixels from which names stand, and follow the view
 let picture = null, spare = null, overview = null, painting = null;
-let running = false, last = 0, moved = 0, dash = 0, changed = true;
+let running = false, isStill = false, last = 0, moved = 0, dash = 0, changed = true;
 const frames = { count: 0, drawn: 0 };
 
 /** What is painted shows no longer what it should. */
@@ -277,6 +277,7 @@ function repaint() {
 
 function begin() {
   changed = true;
+  isStill = false;
   if (running) return;
   running = true;
   last = performance.now();
@@ -316,8 +317,9 @@ function tick(now) {
     if (dim === 0) resting = null;
     more = changed = true;
   }
-  if (flows()) { dash = (dash + passed * 0.02) % 1000; more = changed = true; }
   if (map && !alters) more = prepare(now) || more;
+  isStill = !more;
+  if (flows()) { dash = (dash + passed * 0.02) % 1000; more = changed = true; }
   if (changed) {
     changed = false;
     draw();
@@ -1380,5 +1382,5 @@ window.holdfast = Object.freeze({
   get shown() { return shown; },
   where: (index) => ({ x: nodes[index].nowX * eye.scale + eye.x, y: nodes[index].nowY * eye.scale + eye.y, r: nodes[index].nowR * eye.scale }),
   get eye() { return { ...eye }; },
-  get still() { return !running; },
+  get still() { return isStill; },
 });
