@@ -17,6 +17,12 @@ const percent = (share) => {
 };
 const many = (count, one, more = `${one}s`) => `${whole.format(count)} ${count === 1 ? one : more}`;
 const sum = (number) => (Number.isFinite(number) ? brief.format(number) : "–");
+/** Whole tokens, or base units where nobody says how many make one. */
+const amountOf = ({ amount, display }) => {
+  if (display !== null) return `${sum(display)} ${map.token.symbol ?? ""}`;
+  const digits = amount.length;
+  return digits < 13 ? `${whole.format(Number(amount))} base units` : `${amount[0]}.${amount.slice(1, 3)} × 10${[...String(digits - 1)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")} base units`;
+};
 const WHY = {
   degree: "It deals with so many addresses that it says nothing of who belongs together.",
   contract: "It is a contract: many deal with it who do not know each other.",
@@ -190,7 +196,8 @@ function settle(node, part) {
 // ---------------------------------------------------------------- looking
 function insets() {
   const narrow = stage.width < 620;
-  const tray = $("tray").hidden ? 0 : $("tray").offsetHeight;
+  // On a phone the sliders are below the map, not on it.
+  const tray = $("tray").hidden || getComputedStyle($("tray")).position !== "absolute" ? 0 : $("tray").offsetHeight;
   return { left: 14, right: narrow ? 14 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
 }
 
@@ -434,6 +441,30 @@ function circle(pen, at, node) {
   disc(pen, lookOf(node.key), ratio * (node.nowX * at.scale + at.x), ratio * (node.nowY * at.scale + at.y), node.nowR * at.scale, ratio);
 }
 
+/** A cluster's ground: its links and circles, wider; first a little wider still, which leaves an edge. */
+function* groundOf(pen, at, { rank, members }) {
+  if (members[1] >= shown) return;
+  const { ground, edge } = lookOf(rank);
+  let work = 0;
+  pen.lineCap = "round";
+  for (const [colour, wide] of [[edge, PAD + 1 / at.scale], [ground, PAD]]) {
+    pen.fillStyle = pen.strokeStyle = colour;
+    pen.lineWidth = 2 * wide;
+    for (const pair of inner[rank - 1]) {
+      if (pair.a >= shown || pair.b >= shown) continue;
+      pen.beginPath(); curve(pen, pair); pen.stroke();
+      if ((work += 1.5) > 30) { yield work; work = 0; }
+    }
+    for (const member of members) {
+      if (member >= shown) break;
+      const { nowX, nowY, nowR } = nodes[member];
+      pen.beginPath(); pen.arc(nowX, nowY, nowR + wide, 0, TURN); pen.fill();
+      if ((work += 1) > 30) { yield work; work = 0; }
+    }
+  }
+  yield work;
+}
+
 /** Everything, step by step; each yields about how much work it was. */
 function* paintOn(pen, at, isQuick) {
   const { ratio } = stage;
@@ -453,30 +484,10 @@ function* paintOn(pen, at, isQuick) {
   pen.fillRect(0, 0, Math.ceil(width * ratio), Math.ceil(height * ratio));
   yield 150;
 
-  // The ground of clusters: their links and circles, wider; first a little wider still, which leaves an edge.
   enter(pen, at);
-  pen.lineJoin = pen.lineCap = "round";
   pen.globalAlpha = Math.min(1, Math.max(0, grown * 2 - 1));
-  for (const { rank, x, y, r, members } of map.clusters) {
-    if (!inView(x, y, r + PAD) || members[1] >= shown || pen.globalAlpha === 0) continue;
-    const { ground, edge } = lookOf(rank);
-    for (const [colour, wide] of [[edge, PAD + 1 / scale], [ground, PAD]]) {
-      pen.fillStyle = pen.strokeStyle = colour;
-      pen.lineWidth = 2 * wide;
-      let work = 0;
-      for (const pair of inner[rank - 1]) {
-        if (pair.a >= shown || pair.b >= shown) continue;
-        pen.beginPath(); curve(pen, pair); pen.stroke();
-        if ((work += 1.5) > 30) { yield work; work = 0; }
-      }
-      for (const member of members) {
-        if (member >= shown) break;
-        const { nowX, nowY, nowR } = nodes[member];
-        pen.beginPath(); pen.arc(nowX, nowY, nowR + wide, 0, TURN); pen.fill();
-        if ((work += 1) > 30) { yield work; work = 0; }
-      }
-      yield work;
-    }
+  for (const cluster of map.clusters) {
+    if (inView(cluster.x, cluster.y, cluster.r + PAD) && pen.globalAlpha > 0) yield* groundOf(pen, at, cluster);
   }
 
   // Links.
@@ -540,6 +551,8 @@ function write(pen, at, node, alpha) {
     const away = Math.hypot(dx, dy), part = Math.min(1, (size - half - 8) / (away || 1));
     x += dx * part;
     y += dy * part;
+    // Half a name is none.
+    if (x < half || x > stage.width - half) return;
   }
   x = Math.round(x);
   y = Math.round(y);
@@ -609,8 +622,10 @@ function standOut(at, set) {
   enter(pen, at);
   pen.lineCap = "round";
   if (rank) {
-    const colour = tone(rank), thin = 1 / Math.sqrt(scale);
-    pen.strokeStyle = colour;
+    const thin = 1 / Math.sqrt(scale);
+    pen.globalAlpha = dim;
+    for (const _ of groundOf(pen, at, map.clusters[rank - 1]));
+    pen.strokeStyle = tone(rank);
     pen.globalAlpha = 0.62 * dim;
     for (const pair of inner[rank - 1]) {
       if (pair.a >= shown || pair.b >= shown) continue;
@@ -620,12 +635,12 @@ function standOut(at, set) {
   }
   // Who is pointed at or chosen: its links, flowing from sender to receiver, and a ring.
   if (holder >= 0 && holder < shown) {
-    const isFlowing = flows();
+    const isFlowing = flows(), isCrowd = near[holder].length > 60;
     for (const pair of near[holder]) {
       if (pair.a >= shown || pair.b >= shown) continue;
       pen.strokeStyle = pair.joins ? tone(nodes[holder].key) : paint.quiet;
-      pen.lineWidth = Math.max(1.2, pair.width * 0.8) / scale;
-      pen.globalAlpha = (pair.joins ? 0.5 : 0.36) * dim;
+      pen.lineWidth = (isCrowd ? 0.8 : Math.max(1.2, pair.width * 0.8)) / scale;
+      pen.globalAlpha = (pair.joins ? 0.5 : isCrowd ? 0.2 : 0.36) * dim;
       pen.beginPath(); curve(pen, pair); pen.stroke();
       if (!isFlowing) continue;
       pen.globalAlpha = 0.95 * dim;
@@ -664,7 +679,7 @@ function fitted(node, width, font) {
 }
 
 function resize() {
-  const box = $("stage").getBoundingClientRect();
+  const box = canvas.getBoundingClientRect();
   const ratio = Math.min(2, devicePixelRatio || 1);
   const before = stage;
   stage = { width: box.width, height: box.height, ratio };
@@ -855,7 +870,6 @@ function detail(quiet) {
   box.hidden = !chosen;
   if (!chosen) { if (!quiet) say("Nothing selected"); return; }
   const close = make("button", { type: "button", class: "close", "aria-label": "Let go of the selection", onclick: () => { choose(null); canvas.focus({ preventScroll: true }); } }, "×");
-  const unit = map.token.symbol ?? "";
   const facts = (pairs) => make("dl", {}, ...pairs.filter(Boolean).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]));
   if (chosen.cluster) {
     const cluster = map.clusters[chosen.cluster - 1];
@@ -864,7 +878,7 @@ function detail(quiet) {
       make("header", {}, make("h2", {}, `Cluster ${cluster.rank}`), close),
       facts([
         ["Share", percent(cluster.share)],
-        ["Amount", `${cluster.display === null ? cluster.amount : sum(cluster.display)} ${unit}`],
+        ["Amount", amountOf(cluster)],
         ["Holders", whole.format(cluster.members.length)],
         ["Links among them", whole.format(cluster.links)],
         ["Hubs they deal with", whole.format(cluster.hubsTouched)],
@@ -894,7 +908,7 @@ function detail(quiet) {
     make("p", {}, make("span", { class: "mono", title: node.address }, short(node.address)), " ", copy),
     facts([
       ["Share", percent(node.share)],
-      ["Amount", `${node.display === null ? node.amount : sum(node.display)} ${unit}`],
+      ["Amount", amountOf(node)],
       ["Rank", `${whole.format(node.rank)} of ${whole.format(nodes.length)}`],
       ["Counterparties", whole.format(node.degree)],
       node.kind === "wallet" ? null : ["Kind", node.kind],
@@ -1141,7 +1155,7 @@ new ResizeObserver(() => {
   changed = true;
   draw();
   begin();
-}).observe($("stage"));
+}).observe(canvas);
 
 // ---------------------------------------------------------------- asking
 // The page is at …/v1/tokens/{chain}/{address}/map; a file has nobody to ask.

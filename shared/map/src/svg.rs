@@ -94,18 +94,14 @@ impl Map {
              .name{{text-anchor:middle;font-weight:600}}.share{{text-anchor:middle;opacity:.75}}\
              .link{{stroke:var(--k);stroke-opacity:.5;stroke-linecap:round;fill:none}}\
              .member{{fill:var(--k);fill-opacity:.3;stroke:var(--k);stroke-width:1.4}}\
-             .group{{fill:var(--k);fill-opacity:.07}}\
-             .alone{{fill:var(--alone);fill-opacity:.22;stroke:var(--alone);stroke-width:.9}}\
+             .group{{fill:var(--k);stroke:var(--k);stroke-width:15;stroke-linecap:round;opacity:.13}}\
+             .alone{{fill:var(--alone);fill-opacity:.3;stroke:var(--alone);stroke-width:.9}}\
              .hub{{fill:var(--hub);fill-opacity:.14;stroke:var(--hub);stroke-width:1.2;stroke-dasharray:4 3}}</style>"
         )
     }
 
     /// Those that join, both directions as one, as wide as much went over them.
     fn write_links(&self, out: &mut String) -> std::fmt::Result {
-        for group in &self.clusters {
-            let (rank, r) = (group.rank, group.r);
-            writeln!(out, "<circle class=\"group k{rank}\" cx=\"{}\" cy=\"{}\" r=\"{r}\"/>", group.x, group.y)?;
-        }
         let mut sums: Vec<(u32, u32, f64)> = Vec::new();
         let mut known: HashMap<(u32, u32), usize> = HashMap::new();
         for &Line(from, to, _, amount, joins) in &self.links {
@@ -118,6 +114,7 @@ impl Map {
                 sums[at].2 += amount;
             }
         }
+        self.write_grounds(out, &sums)?;
         let largest = sums.iter().map(|(_, _, sum)| *sum).fold(0.0, f64::max);
         for (from, to, sum) in sums {
             let (Some(a), Some(b)) = (self.circles.get(from as usize), self.circles.get(to as usize)) else { continue };
@@ -128,6 +125,29 @@ impl Map {
                 "<line class=\"link k{rank}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke-width=\"{wide:.2}\"/>",
                 a.x, a.y, b.x, b.y
             )?;
+        }
+        Ok(())
+    }
+
+    /// Under each cluster its links and circles once more, wider. What overlaps within a group is as one.
+    fn write_grounds(&self, out: &mut String, pairs: &[(u32, u32, f64)]) -> std::fmt::Result {
+        let mut inner: HashMap<u32, Vec<(&Circle, &Circle)>> = HashMap::new();
+        for &(from, to, _) in pairs {
+            if let (Some(a), Some(b)) = (self.circles.get(from as usize), self.circles.get(to as usize))
+                && let Some(rank) = a.cluster
+            {
+                inner.entry(rank).or_default().push((a, b));
+            }
+        }
+        for group in &self.clusters {
+            write!(out, "<g class=\"group k{}\">", group.rank)?;
+            for (a, b) in inner.remove(&group.rank).unwrap_or_default() {
+                write!(out, "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>", a.x, a.y, b.x, b.y)?;
+            }
+            for circle in group.members.iter().filter_map(|&member| self.circles.get(member as usize)) {
+                write!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"{}\"/>", circle.x, circle.y, circle.r)?;
+            }
+            out.push_str("</g>\n");
         }
         Ok(())
     }
