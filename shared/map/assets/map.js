@@ -223,16 +223,21 @@ function fitting() {
   return framing({ x: left - 8, y: top - 8, width: right - left + 16, height: bottom - top + 16 });
 }
 
-/** The first look: on everybody; where hubs would push the others into a corner, mostly on the others. */
+/** The first look: on everybody but specks of hubs far out; where hubs would push the others into a corner, mostly on
+ * the others. */
 function opening() {
-  const all = fitting();
-  const others = nodes.filter((node) => node.index < shown && node.key !== "hub");
-  if (others.length < 3) return all;
-  const edge = (of, take) => others.reduce((most, node) => take(most, of(node)), take === Math.min ? Infinity : -Infinity);
-  const left = edge(({ x, r }) => x - r, Math.min), right = edge(({ x, r }) => x + r, Math.max);
-  const top = edge(({ y, r }) => y - r, Math.min), bottom = edge(({ y, r }) => y + r, Math.max);
-  const margin = Math.max(right - left, bottom - top) * 0.1;
-  const core = framing({ x: left - margin, y: top - margin, width: right - left + 2 * margin, height: bottom - top + 2 * margin });
+  const some = nodes.filter((node) => node.index < shown);
+  const others = some.filter((node) => node.key !== "hub");
+  if (others.length < 3) return fitting();
+  const around = (few, margin) => {
+    const edge = (of) => few.reduce((least, node) => Math.min(least, of(node)), Infinity);
+    const left = edge(({ x, r }) => x - r), top = edge(({ y, r }) => y - r);
+    const width = -edge(({ x, r }) => -x - r) - left, height = -edge(({ y, r }) => -y - r) - top;
+    const room = 8 + Math.max(width, height) * margin;
+    return framing({ x: left - room, y: top - room, width: width + 2 * room, height: height + 2 * room });
+  };
+  const all = around(some.filter((node) => node.key !== "hub" || node.r > 12), 0);
+  const core = around(others, 0.1);
   return core.scale > all.scale * 1.35 ? core : all;
 }
 
