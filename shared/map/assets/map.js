@@ -414,6 +414,14 @@ const strength = (index) => {
   return !set || set.has(index) ? 1 : 1 - 0.86 * dim;
 };
 
+/** From now on it is filled with the ground, lighter around this point. */
+function shine(pen, x, y, r) {
+  const glow = pen.createRadialGradient(x, y, 0, x, y, r);
+  glow.addColorStop(0, paint.glow);
+  glow.addColorStop(1, paint.ground);
+  pen.fillStyle = glow;
+}
+
 /** The transform in which places of the map are drawn. */
 const enter = (pen, at) => pen.setTransform(stage.ratio * at.scale, 0, 0, stage.ratio * at.scale, stage.ratio * at.x, stage.ratio * at.y);
 
@@ -482,10 +490,7 @@ function* paintOn(pen, at, isQuick) {
   pen.globalAlpha = 1;
   const { view } = map;
   const [cx, cy] = [ratio * ((view.x + view.width / 2) * scale + at.x), ratio * ((view.y + view.height / 2) * scale + at.y)];
-  const glow = pen.createRadialGradient(cx, cy, 0, cx, cy, ratio * scale * Math.hypot(view.width, view.height) * 0.62);
-  glow.addColorStop(0, paint.glow);
-  glow.addColorStop(1, paint.ground);
-  pen.fillStyle = glow;
+  shine(pen, cx, cy, ratio * scale * Math.hypot(view.width, view.height) * 0.62);
   pen.fillRect(0, 0, Math.ceil(width * ratio), Math.ceil(height * ratio));
   yield 150;
 
@@ -577,6 +582,7 @@ function draw() {
   pen.globalAlpha = 1;
   pen.fillStyle = paint.ground;
   if (!map) {
+    shine(pen, canvas.width / 2, canvas.height / 2, Math.max(canvas.width, canvas.height) * 0.6);
     pen.fillRect(0, 0, canvas.width, canvas.height);
     return;
   }
@@ -1257,7 +1263,7 @@ function progress(part, text) {
     $("bar").firstElementChild.style.width = `${Math.max(6, (part ?? 0) * 100)}%`;
     return;
   }
-  veil("Making the map", text);
+  veil("Making the map", part > 0 && part < 1 ? `${text} · ${Math.round(part * 100)} %` : text);
   const bar = $("progress");
   bar.hidden = part === null;
   bar.setAttribute("aria-valuenow", Math.round((part ?? 0) * 100));
@@ -1374,6 +1380,10 @@ $("play").addEventListener("click", async () => {
 // ---------------------------------------------------------------- the beginning
 readColours();
 resize();
+if (here) {
+  const [, chain, address] = location.pathname.match(/\/tokens\/([^/]+)\/([^/]+)\/map$/).map(decodeURIComponent);
+  $("about").textContent = `${short(address)} · ${chain}`;
+}
 const given = JSON.parse($("data").textContent);
 const state = app.dataset.state;
 if (state === "map" && given) {

@@ -159,8 +159,7 @@ mod tests {
         };
         let options = Options { runs: 3, profile: "dev".into(), write: false };
         let text = markdown(&options, "2 × Processor, 2026-01-01", "1.00", &[row]);
-        let expected =
-            "| 1000 | 12.30 | 400 | 60.0 (60.0) | 50.0 (58.0) | 51.0 (59.0) | 52.0 (60.0) | 25.0 |\n";
+        let expected = "| 1000 | 12.30 | 400 | 60.0 (60.0) | 50.0 (58.0) | 51.0 (59.0) | 52.0 (60.0) | 25.0 |\n";
         assert!(text.ends_with(expected), "{text}");
     }
 
