@@ -274,7 +274,8 @@ function lookAt(box) {
 // What stands still among itself is a picture, wider than the stage; to move it is to copy it. Another one, sharp at
 // the new scale or further aside, is painted in portions between frames and takes its place when it is done. Until
 // then, and while circles themselves change, they are drawn one by one.
-const PAD = 7.5;           // of a cluster's ground around its circles and links
+// How far a cluster's ground reaches around its circles and links.
+const PAD = 7.5, padded = (scale) => Math.min(PAD, 20 / scale);
 const NAMED = 19, LIVE = 110;   // the radii in pixels from which names stand, and follow the view
 let picture = null, spare = null, overview = null, painting = null;
 let running = false, isStill = false, last = 0, moved = 0, dash = 0, changed = true;
@@ -460,7 +461,8 @@ function* groundOf(pen, at, { rank, members }) {
   const { ground, edge } = lookOf(rank);
   let work = 0;
   pen.lineCap = "round";
-  for (const [colour, wide] of [[edge, PAD + 1 / at.scale], [ground, PAD]]) {
+  const pad = padded(at.scale);
+  for (const [colour, wide] of [[edge, pad + 1 / at.scale], [ground, pad]]) {
     pen.fillStyle = pen.strokeStyle = colour;
     pen.lineWidth = 2 * wide;
     for (const pair of inner[rank - 1]) {
@@ -718,14 +720,14 @@ function hit(x, y, slack) {
 
 /** The cluster whose ground this is. */
 function within(x, y) {
-  const wx = (x - eye.x) / eye.scale, wy = (y - eye.y) / eye.scale;
+  const wx = (x - eye.x) / eye.scale, wy = (y - eye.y) / eye.scale, pad = padded(eye.scale);
   const isOn = ({ a, b }) => {
     const from = nodes[a], dx = nodes[b].x - from.x, dy = nodes[b].y - from.y;
     const part = Math.min(1, Math.max(0, ((wx - from.x) * dx + (wy - from.y) * dy) / (dx * dx + dy * dy || 1)));
-    return Math.hypot(wx - from.x - part * dx, wy - from.y - part * dy) < PAD + 3;
+    return Math.hypot(wx - from.x - part * dx, wy - from.y - part * dy) < pad + 3 / eye.scale;
   };
-  return map.clusters.find(({ rank, x: cx, y: cy, r, members }) => Math.hypot(cx - wx, cy - wy) < r + PAD
-    && (members.some((member) => member < shown && Math.hypot(nodes[member].x - wx, nodes[member].y - wy) < nodes[member].r + PAD)
+  return map.clusters.find(({ rank, x: cx, y: cy, r, members }) => Math.hypot(cx - wx, cy - wy) < r + pad
+    && (members.some((member) => member < shown && Math.hypot(nodes[member].x - wx, nodes[member].y - wy) < nodes[member].r + pad)
       || inner[rank - 1].some((pair) => pair.a < shown && pair.b < shown && isOn(pair))));
 }
 

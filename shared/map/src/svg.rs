@@ -89,7 +89,7 @@ impl Map {
             out,
             "<style>svg{{--ground:#fafafc;--ink:#171a26;--quiet:#5b6075;--alone:#7c86a8;--hub:#9a9eab}}{light}\
              @media(prefers-color-scheme:dark){{svg{{--ground:#0b0d14;--ink:#eef0f8;--quiet:#9aa1b8;--alone:#76819f;\
-             --hub:#6b7080}}{dark}}}.ground{{fill:var(--ground)}}text{{fill:var(--ink)}}\
+             --hub:#6b7080}}{dark}}}svg{{background:var(--ground)}}.ground{{fill:var(--ground)}}text{{fill:var(--ink)}}\
              .title{{font-size:22px;font-weight:650}}.quiet{{font-size:12.5px;fill:var(--quiet)}}\
              .name{{text-anchor:middle;font-weight:600}}.share{{text-anchor:middle;opacity:.75}}\
              .link{{stroke:var(--k);stroke-opacity:.5;stroke-linecap:round;fill:none}}\
@@ -120,10 +120,15 @@ impl Map {
             let (Some(a), Some(b)) = (self.circles.get(from as usize), self.circles.get(to as usize)) else { continue };
             let part = if largest > 0.0 && sum.is_finite() { (sum / largest).clamp(0.0, 1.0) } else { 0.0 };
             let (rank, wide) = (a.cluster.unwrap_or(0), 0.8 + 3.2 * part.sqrt().sqrt());
+            // From rim to rim: circles let through what is behind them.
+            let (dx, dy) = (b.x - a.x, b.y - a.y);
+            let length = (dx * dx + dy * dy).sqrt().max(f64::EPSILON);
+            let (start, end) = (a.r / length, b.r / length);
+            let (x1, y1, x2, y2) = (a.x + dx * start, a.y + dy * start, b.x - dx * end, b.y - dy * end);
             writeln!(
                 out,
-                "<line class=\"link k{rank}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke-width=\"{wide:.2}\"/>",
-                a.x, a.y, b.x, b.y
+                "<line class=\"link k{rank}\" x1=\"{x1:.2}\" y1=\"{y1:.2}\" x2=\"{x2:.2}\" y2=\"{y2:.2}\" \
+                 stroke-width=\"{wide:.2}\"/>"
             )?;
         }
         Ok(())
