@@ -695,11 +695,11 @@ function resize() {
   const box = canvas.getBoundingClientRect();
   const ratio = Math.min(2, devicePixelRatio || 1);
   const before = stage;
-  stage = { width: box.width, height: box.height, ratio };
-  const isOther = before.width !== box.width || before.height !== box.height;
+  stage = { width: Math.max(1, box.width), height: Math.max(1, box.height), ratio };
+  const isOther = before.width !== stage.width || before.height !== stage.height;
   if (!isOther && before.ratio === ratio) return false;
-  canvas.width = Math.round(box.width * ratio);
-  canvas.height = Math.round(box.height * ratio);
+  canvas.width = Math.round(stage.width * ratio);
+  canvas.height = Math.round(stage.height * ratio);
   sprites.clear();
   repaint();
   changed = true;
