@@ -48,7 +48,7 @@ enum Task {
         #[arg(long)]
         fix: bool,
     },
-    /// Make target/venv, the servers that integration tests start (valkey-server, an SQS and S3 emulator), and, where
+    /// Make target/venv, what integration tests start (valkey-server, an SQS and S3 emulator, a browser's driver), and, where
     /// npm is, target/peers, implementations that ours are compared with
     Venv,
     /// Build every function for deployment into target/lambda/<function>/bootstrap and list the sizes
@@ -74,6 +74,8 @@ enum Bench {
     Init(bench::Options),
     /// Measure reports from a large CSV file beside other libraries, and that all agree
     Clusters(bench::clusters::Options),
+    /// Measure maps of 10 to 10,000 holders: their layout, and the frames a second while they are moved
+    Map(bench::map::Options),
 }
 
 fn main() -> ExitCode {
@@ -97,6 +99,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { which: Some(Bench::Init(options)) } => bench::init(&root, &options),
         Task::Accuracy(options) => accuracy::run(&root, &options),
         Task::Bench { which: Some(Bench::Clusters(options)) } => bench::clusters::run(&root, &options),
+        Task::Bench { which: Some(Bench::Map(options)) } => bench::map::run(&root, &options),
         Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::NewEndpoint(request) => new_endpoint::write(&root, &request),
         Task::Openapi => inventory::write_document(&root, &inventory::ask(&root)?),

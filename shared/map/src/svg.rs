@@ -89,23 +89,19 @@ impl Map {
             out,
             "<style>svg{{--ground:#fafafc;--ink:#171a26;--quiet:#5b6075;--alone:#7c86a8;--hub:#9a9eab}}{light}\
              @media(prefers-color-scheme:dark){{svg{{--ground:#0b0d14;--ink:#eef0f8;--quiet:#9aa1b8;--alone:#76819f;\
-             --hub:#6b7080}}{dark}}}.ground{{fill:var(--ground)}}text{{fill:var(--ink)}}\
+             --hub:#6b7080}}{dark}}}svg{{background:var(--ground)}}.ground{{fill:var(--ground)}}text{{fill:var(--ink)}}\
              .title{{font-size:22px;font-weight:650}}.quiet{{font-size:12.5px;fill:var(--quiet)}}\
              .name{{text-anchor:middle;font-weight:600}}.share{{text-anchor:middle;opacity:.75}}\
              .link{{stroke:var(--k);stroke-opacity:.5;stroke-linecap:round;fill:none}}\
              .member{{fill:var(--k);fill-opacity:.3;stroke:var(--k);stroke-width:1.4}}\
-             .group{{fill:var(--k);fill-opacity:.07}}\
-             .alone{{fill:var(--alone);fill-opacity:.22;stroke:var(--alone);stroke-width:.9}}\
+             .group{{fill:var(--k);stroke:var(--k);stroke-width:15;stroke-linecap:round;opacity:.13}}\
+             .alone{{fill:var(--alone);fill-opacity:.3;stroke:var(--alone);stroke-width:.9}}\
              .hub{{fill:var(--hub);fill-opacity:.14;stroke:var(--hub);stroke-width:1.2;stroke-dasharray:4 3}}</style>"
         )
     }
 
     /// Those that join, both directions as one, as wide as much went over them.
     fn write_links(&self, out: &mut String) -> std::fmt::Result {
-        for group in &self.clusters {
-            let (rank, r) = (group.rank, group.r);
-            writeln!(out, "<circle class=\"group k{rank}\" cx=\"{}\" cy=\"{}\" r=\"{r}\"/>", group.x, group.y)?;
-        }
         let mut sums: Vec<(u32, u32, f64)> = Vec::new();
         let mut known: HashMap<(u32, u32), usize> = HashMap::new();
         for &Line(from, to, _, amount, joins) in &self.links {
@@ -118,16 +114,45 @@ impl Map {
                 sums[at].2 += amount;
             }
         }
+        self.write_grounds(out, &sums)?;
         let largest = sums.iter().map(|(_, _, sum)| *sum).fold(0.0, f64::max);
         for (from, to, sum) in sums {
             let (Some(a), Some(b)) = (self.circles.get(from as usize), self.circles.get(to as usize)) else { continue };
             let part = if largest > 0.0 && sum.is_finite() { (sum / largest).clamp(0.0, 1.0) } else { 0.0 };
             let (rank, wide) = (a.cluster.unwrap_or(0), 0.8 + 3.2 * part.sqrt().sqrt());
+            // From rim to rim: circles let through what is behind them.
+            let (dx, dy) = (b.x - a.x, b.y - a.y);
+            let length = (dx * dx + dy * dy).sqrt().max(f64::EPSILON);
+            let (start, end) = (a.r / length, b.r / length);
+            let (x1, y1, x2, y2) = (a.x + dx * start, a.y + dy * start, b.x - dx * end, b.y - dy * end);
             writeln!(
                 out,
-                "<line class=\"link k{rank}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke-width=\"{wide:.2}\"/>",
-                a.x, a.y, b.x, b.y
+                "<line class=\"link k{rank}\" x1=\"{x1:.2}\" y1=\"{y1:.2}\" x2=\"{x2:.2}\" y2=\"{y2:.2}\" \
+                 stroke-width=\"{wide:.2}\"/>"
             )?;
+        }
+        Ok(())
+    }
+
+    /// Under each cluster its links and circles once more, wider. What overlaps within a group is as one.
+    fn write_grounds(&self, out: &mut String, pairs: &[(u32, u32, f64)]) -> std::fmt::Result {
+        let mut inner: HashMap<u32, Vec<(&Circle, &Circle)>> = HashMap::new();
+        for &(from, to, _) in pairs {
+            if let (Some(a), Some(b)) = (self.circles.get(from as usize), self.circles.get(to as usize))
+                && let Some(rank) = a.cluster
+            {
+                inner.entry(rank).or_default().push((a, b));
+            }
+        }
+        for group in &self.clusters {
+            write!(out, "<g class=\"group k{}\">", group.rank)?;
+            for (a, b) in inner.remove(&group.rank).unwrap_or_default() {
+                write!(out, "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>", a.x, a.y, b.x, b.y)?;
+            }
+            for circle in group.members.iter().filter_map(|&member| self.circles.get(member as usize)) {
+                write!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"{}\"/>", circle.x, circle.y, circle.r)?;
+            }
+            out.push_str("</g>\n");
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ fn build(root: &Path) -> Result<PathBuf> {
     })
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     let last = text.lines().last().unwrap_or_default();
     serde_json::from_str(last).map_err(|error| Failure::Refused(format!("{last:?} is not an answer: {error}")))
 }
@@ -212,14 +212,14 @@ impl Row {
 }
 
 /// The middle value, the upper one of two.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Processor, how many of them, and the date.
-fn machine(root: &Path) -> Result<String> {
+pub(super) fn machine(root: &Path) -> Result<String> {
     let processors = fs::read_to_string("/proc/cpuinfo").doing(|| "reading /proc/cpuinfo".into())?;
     let models = processors.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let models: Vec<&str> = models.map(|(_, model)| model.trim()).collect();

@@ -1,7 +1,8 @@
-//! Benchmarks: the crates' own (criterion), what a function's start costs beside the least there is, and reports beside
-//! other libraries.
+//! Benchmarks: the crates' own (criterion), what a function's start costs beside the least there is, reports beside
+//! other libraries, and how smoothly maps move.
 
 pub(crate) mod clusters;
+pub(crate) mod map;
 mod report;
 mod runtime_api;
 mod start;

@@ -385,7 +385,6 @@ impl Entry {
 
     /// The earlier account.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "31 bits are left")]
     fn other(self) -> u32 {
         (self.0 >> 33) as u32
     }
