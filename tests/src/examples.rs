@@ -267,7 +267,12 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
     tokens.get(&ann, &world.path("/history?points=3")).await.assert(202);
     world.work().await;
     tokens.get(&ann, &world.path("/history?points=3")).await.assert(200);
-    for beyond in ["/history?to=99999999", "/clusters?block=99999999"] {
+    let (since, until) = (world.source.blocks().start() + 40, world.source.blocks().end().to_owned());
+    let changes = world.path(&format!("/changes?since={since}&block={until}&top=9"));
+    tokens.get(&ann, &changes).await.assert(202);
+    world.work().await;
+    tokens.get(&ann, &changes).await.assert(200);
+    for beyond in ["/history?to=99999999", "/clusters?block=99999999", "/changes?since=99999999"] {
         tokens.get(&ann, &world.path(beyond)).await.assert(400);
     }
     tokens.get(&ann, &world.path("/map.json?top=6")).await.assert(202);
@@ -294,11 +299,11 @@ async fn what_the_document_says_of_tokens_and_jobs_is_what_they_answer() {
 
     let none = format!("/v1/tokens/{CHAIN}/0x{}", "1".repeat(40));
     tokens.get(&ann, &none).await.assert(404);
-    for rest in ["/clusters", "/history"] {
+    for rest in ["/clusters", "/history", "/changes?since=18000000"] {
         ann.get(&format!("{none}{rest}")).await.assert(202);
     }
     world.work().await;
-    for rest in ["/clusters", "/holders", "/history", "/map", "/map.json", "/map.svg"] {
+    for rest in ["/clusters", "/holders", "/history", "/changes?since=18000000", "/map", "/map.json", "/map.svg"] {
         tokens.get(&ann, &format!("{none}{rest}")).await.assert(404);
     }
     tokens.check("tokens");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access::messages::REFRESH_CLUSTERS;
 use access::{Delivery, JobPolicy, JobState, Jobs};
-use clusters::{Labels, Ledger, Parameters, Subject, TokenKind, analyse};
+use clusters::{Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse, difference};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -267,6 +267,48 @@ async fn a_history_says_what_reports_say_at_each_block() {
     assert_points(&world, &history, &Parameters::default());
     world.clock.advance(STALENESS * 100);
     assert_eq!(world.ann().get(&path).await.assert(200).header("x-cache"), "fresh");
+}
+
+#[tokio::test]
+async fn changes_are_what_two_reports_differ_in() {
+    let world = World::new().await;
+    let ann = world.ann();
+    let (since, until) = (world.at(30), world.at(70));
+    let report = |block: u64| -> Report {
+        serde_json::from_value(world.expected(block, &Parameters::default(), &Labels::builtin(CHAIN))).unwrap()
+    };
+    let expected = |until: u64| serde_json::to_value(difference(&report(since), &report(until))).unwrap();
+    let path = world.path(&format!("/changes?since={since}&block={until}"));
+    let job = ann.get(&path).await.assert(202).header("location").to_owned();
+    assert_eq!(ann.get(&path).await.assert(202).header("location"), job);
+    assert_eq!(world.work().await, 2, "both reports were queued, once");
+    let answer = ann.get(&path).await;
+    assert_eq!(answer.assert(200).header("x-cache"), "fresh");
+    let changes = answer.json();
+    assert_eq!(changes, expected(until));
+    assert_ne!(changes["joined"], json!([]));
+
+    let to_the_newest = world.path(&format!("/changes?since={since}"));
+    ann.get(&to_the_newest).await.assert(202);
+    assert_eq!(world.work().await, 1);
+    assert_eq!(ann.get(&to_the_newest).await.assert(200).json(), expected(u64::MAX));
+
+    let same = ann.get(&world.path(&format!("/changes?since={since}&block={since}"))).await.assert(200).json();
+    assert_eq!(
+        (&same["joined"], &same["left"], &same["moved"], &same["clusters"]),
+        (&json!([]), &json!([]), &json!([]), &json!([]))
+    );
+
+    for (query, code) in [
+        (String::new(), "invalid_query"),
+        (format!("?since={since}&sinceTime=1"), "invalid_query"),
+        (format!("?since={until}&block={since}"), "invalid_query"),
+        ("?since=-1".to_owned(), "invalid_query"),
+        ("?since=99999999".to_owned(), "beyond_head"),
+    ] {
+        ann.get(&world.path(&format!("/changes{query}"))).await.assert_problem(400, code);
+    }
+    assert_eq!(world.depth(&REFRESH_CLUSTERS), 0, "what is refused queues nothing");
 }
 
 #[tokio::test]

@@ -46,9 +46,7 @@ pub(crate) async fn answer<T: Serialize>(
         Lookup::Stale(hit, job) => (hit, Some(job)),
         Lookup::Queued(job) => return Ok(queued(token, job).into_response()),
     };
-    let report = serde_json::from_str(hit.stamped.value.0.get())
-        .map_err(|error| ApiError::new(Kind::Internal, "malformed_report", "").caused_by(error))?;
-    let response = Json(read(&report)?).into_response();
+    let response = Json(read(&hit.stamped.value.read()?)?).into_response();
     Ok(found(&hit, stale.as_ref().map(Option::as_ref), response))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{Kind, Lookup, Stamped};
+use access::{Lookup, Stamped};
 use api::{ApiError, Caller, Endpoint, Json, Path, Queued, found};
 use app::App;
 use axum::body::Body;
@@ -82,11 +82,7 @@ async fn get_clusters(
 fn body(report: &Arc<Stamped<ClusterReport>>, format: Format) -> Result<Response, ApiError> {
     match format {
         Format::Json => Ok(as_it_is(report)),
-        Format::Bubblemaps => {
-            let report: clusters::Report = serde_json::from_str(report.value.0.get())
-                .map_err(|error| ApiError::new(Kind::Internal, "malformed_report", "").caused_by(error))?;
-            Ok(Json(Map::from(&report)).into_response())
-        }
+        Format::Bubblemaps => Ok(Json(Map::from(&report.value.read()?)).into_response()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod explain_cluster;
 pub mod get_chains;
+pub mod get_changes;
 pub mod get_cluster;
 pub mod get_clusters;
 pub mod get_history;
@@ -46,6 +47,7 @@ pub fn routes() -> Vec<Endpoint<App>> {
     vec![
         explain_cluster::route(),
         get_chains::route(),
+        get_changes::route(),
         get_cluster::route(),
         get_clusters::route(),
         get_history::route(),

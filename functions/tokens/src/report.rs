@@ -5,7 +5,7 @@ use access::tables::{REPORTS, Table};
 use access::{Computed, Dqo, Freshness, Lookup};
 use api::{ApiError, Queued};
 use app::App;
-use clusters::Parameters;
+use clusters::{Parameters, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
@@ -18,6 +18,14 @@ use crate::token::Token;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClusterReport(pub Arc<RawValue>);
+
+impl ClusterReport {
+    /// What is in it. Serving it needs no more than its text.
+    pub(crate) fn read(&self) -> Result<Report, ApiError> {
+        serde_json::from_str(self.0.get())
+            .map_err(|error| ApiError::new(access::Kind::Internal, "malformed_report", "").caused_by(error))
+    }
+}
 
 impl Computed for ClusterReport {
     const TABLE: &'static Table = &REPORTS;

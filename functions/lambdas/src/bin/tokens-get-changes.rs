@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    runtime::serve_http(tokens::get_changes::route())
+}
