@@ -58,7 +58,7 @@ pub struct ReportParameters {
     /// A single transfer that was less than this share, in percent, of all its sender ever got, to somebody who had the
     /// token from elsewhere already, joins nobody to a group. Without effect where hubs or transfers of nothing are
     /// included.
-    #[param(value_type = u32, minimum = 0, maximum = 100, default = 40, required = false)]
+    #[param(value_type = u32, minimum = 0, maximum = 100, default = 35, required = false)]
     pub gift_percent: Bounded<0, 100>,
     /// Lets an outsider that kept nothing, and passed on what it was sent to a few, join holders. Without effect where
     /// hubs or transfers of nothing are included.

@@ -46,7 +46,7 @@ impl Default for Parameters {
             include_hubs: false,
             include_zero_value: false,
             dust_parts_per_billion: 1,
-            gift_percent: 40,
+            gift_percent: 35,
             conduits: true,
             magic_nodes: false,
             contracts_are_hubs: true,

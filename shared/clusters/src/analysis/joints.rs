@@ -1,6 +1,6 @@
 //! What joins holders besides transfers between them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::gifts::Histories;
@@ -14,7 +14,8 @@ use crate::{Reason, TxHash};
 /// it says nothing any more: at a launch or in an airdrop strangers come together too.
 const CROWD: usize = 50;
 
-/// To how many others at most an account passes on what it was sent, to be no more than a way there.
+/// To how many others at most an account passes on what it was sent, to be no more than a way there; and with how many
+/// that are no hubs it may have dealt for gifts to count as well.
 const FEW: usize = 3;
 
 /// What was found of each kind that was asked for. Members are ranks of holders that are no hubs, two or more.
@@ -129,10 +130,15 @@ impl Magic {
         if transactions(&out).iter().any(|tx| came.contains(tx)) {
             return None;
         }
+        let is_wallet = |other: &u32| {
+            hubs.reason(ledger.accounts[*other as usize].address, graph.degrees[*other as usize]).is_none()
+        };
+        let others = moved().map(|moved| if moved.to == account { moved.from } else { moved.to });
+        let dealt_with_few = others.filter(is_wallet).collect::<BTreeSet<u32>>().len() <= FEW;
         let is_tied = |&rank: &usize| {
             let member = holders[rank].account;
-            let with = moved().filter(|moved| moved.from == member || moved.to == member);
-            with.clone().next().is_some() && !with.clone().any(|moved| histories.is_gift(moved))
+            let mut with = moved().filter(|moved| moved.from == member || moved.to == member);
+            dealt_with_few || !with.any(|moved| histories.is_gift(moved))
         };
         let members: Vec<usize> = self.members.into_iter().filter(is_tied).collect();
         let sent = |&rank: &usize| into.iter().any(|moved| moved.from == holders[rank].account);
