@@ -198,7 +198,7 @@ function insets() {
   const narrow = stage.width < 620;
   // On a phone the sliders are below the map, not on it.
   const tray = $("tray").hidden || getComputedStyle($("tray")).position !== "absolute" ? 0 : $("tray").offsetHeight;
-  return { left: 14, right: narrow ? 14 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
+  return { left: 14, right: narrow ? 48 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
 }
 
 function framing(box) {
