@@ -237,7 +237,7 @@ function opening() {
     return framing({ x: left - room, y: top - room, width: width + 2 * room, height: height + 2 * room });
   };
   const all = around(some.filter((node) => node.key !== "hub" || node.r > 12), 0);
-  const core = around(others, 0.1);
+  const core = around(others, 0.06);
   return core.scale > all.scale * 1.35 ? core : all;
 }
 
@@ -276,7 +276,7 @@ function lookAt(box) {
 // then, and while circles themselves change, they are drawn one by one.
 // How far a cluster's ground reaches around its circles and links.
 const PAD = 7.5, padded = (scale) => Math.min(PAD, 20 / scale);
-const NAMED = 19, LIVE = 110;   // the radii in pixels from which names stand, and follow the view
+const NAMED = 19, LIVE = 64;   // the radii in pixels from which names stand, and follow the view
 let picture = null, spare = null, overview = null, painting = null;
 let running = false, isStill = false, last = 0, moved = 0, dash = 0, changed = true;
 const frames = { count: 0, drawn: 0 };
