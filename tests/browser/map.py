@@ -55,7 +55,7 @@ def until(page, true):
 
 
 def shows_the_map(page):
-    expect(page.locator("#app")).to_have_attribute("data-state", "map", timeout=20_000)
+    expect(page.locator("#app")).to_have_attribute("data-state", "map")
     until(page, "holdfast.drawn > 0 && holdfast.still")
 
 
@@ -197,12 +197,12 @@ def asks_for_another_report_and_another_time(reader):
         degree = page.inner_text("#hub-value")
         page.focus("#hub")
         page.keyboard.press("ArrowLeft")
-        expect(page).to_have_url(re.compile("hubDegree="), timeout=20_000)
+        expect(page).to_have_url(re.compile("hubDegree="))
         assert page.inner_text("#hub-value") != degree
         assert 202 in statuses(page, "map.json?hubDegree"), "it needed no other report"
 
         # The history is made by a worker as well.
-        expect(page.locator("#time-control")).to_be_visible(timeout=20_000)
+        expect(page.locator("#time-control")).to_be_visible()
         assert statuses(page, "/history")[-1] == 200
         now = page.inner_text("#about")
         reader.shoot(page, "time")
@@ -277,6 +277,8 @@ def main():
     url, token = sys.argv[1:3]
     folder = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
     chromium = found()
+    # Other tests have the machine's cores as well.
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         reader = Reader(browser, url, token, folder)

@@ -198,7 +198,7 @@ function insets() {
   const narrow = stage.width < 620;
   // On a phone the sliders are below the map, not on it.
   const tray = $("tray").hidden || getComputedStyle($("tray")).position !== "absolute" ? 0 : $("tray").offsetHeight;
-  return { left: 14, right: narrow ? 14 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
+  return { left: 14, right: narrow ? 48 : 62, top: narrow ? 62 : 76, bottom: tray + (narrow ? 18 : 34) };
 }
 
 function framing(box) {
@@ -237,7 +237,7 @@ function opening() {
     return framing({ x: left - room, y: top - room, width: width + 2 * room, height: height + 2 * room });
   };
   const all = around(some.filter((node) => node.key !== "hub" || node.r > 12), 0);
-  const core = around(others, 0.1);
+  const core = around(others, 0.06);
   return core.scale > all.scale * 1.35 ? core : all;
 }
 
@@ -274,9 +274,10 @@ function lookAt(box) {
 // What stands still among itself is a picture, wider than the stage; to move it is to copy it. Another one, sharp at
 // the new scale or further aside, is painted in portions between frames and takes its place when it is done. Until
 // then, and while circles themselves change, they are drawn one by one.
+
 // How far a cluster's ground reaches around its circles and links.
 const PAD = 7.5, padded = (scale) => Math.min(PAD, 20 / scale);
-const NAMED = 19, LIVE = 110;   // the radii in pixels from which names stand, and follow the view
+const NAMED = 19, LIVE = 64;   // the radii in pixels from which names stand, and follow the view
 let picture = null, spare = null, overview = null, painting = null;
 let running = false, isStill = false, last = 0, moved = 0, dash = 0, changed = true;
 const frames = { count: 0, drawn: 0 };
@@ -362,7 +363,7 @@ function prepare(now) {
   const isMoving = now - moved < 110;
   if (!painting) {
     const at = goal ?? eye;
-    const { part, isWhole } = picture ? placed(picture, at, goal ? 0 : 40) : { part: 0, isWhole: false };
+    const { part, isWhole } = picture ? placed(picture, at, goal ? 0 : Math.min(40, picture.room / 2)) : { part: 0, isWhole: false };
     const isSharp = Math.abs(part - 1) < 1e-6;
     if (!picture || !isWhole || part > 1.7 || part < 0.6 || (!isSharp && (goal || !isMoving))) painting = commission(at);
     else if (!overview && !isMoving) painting = commission(null);
@@ -393,7 +394,7 @@ function commission(at) {
   if (at) {
     const margin = Math.max(0.04, Math.min(0.25, (Math.sqrt(9e6 / (stage.width * stage.height * ratio * ratio)) - 1) / 2));
     const aside = snap(stage.width * margin), above = snap(stage.height * margin);
-    to = { scale: at.scale, x: snap(at.x) + aside, y: snap(at.y) + above, width: stage.width + 2 * aside, height: stage.height + 2 * above };
+    to = { scale: at.scale, x: snap(at.x) + aside, y: snap(at.y) + above, width: stage.width + 2 * aside, height: stage.height + 2 * above, room: Math.min(aside, above) };
   } else {
     const { x, y, width, height } = map.view;
     const scale = Math.min(2, 1100 / Math.max(width, height) / ratio), room = 60;
