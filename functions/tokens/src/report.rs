@@ -61,7 +61,7 @@ pub struct ReportParameters {
     #[param(value_type = u32, minimum = 0, maximum = 100, default = 35, required = false)]
     pub gift_percent: Bounded<0, 100>,
     /// Lets an outsider that kept nothing, and passed on what it was sent to a few, join holders. Without effect where
-    /// hubs or transfers of nothing are included.
+    /// hubs or transfers of nothing are included, and where no contract is known.
     #[serde(deserialize_with = "flag")]
     #[param(value_type = bool, default = true, required = false)]
     pub conduits: bool,

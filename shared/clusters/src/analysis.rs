@@ -50,7 +50,8 @@ const WORST: usize = 50;
 ///   sent it something; it is no member. If it dealt with more than three that are no hubs, only those count that did so
 ///   by more than a lone gift. Not if all it sent went to exchanges or hubs by degree (a deposit address), nor if it
 ///   received and sent in one transaction, as only contracts do, as far as the first and last transfers between two
-///   addresses tell. Not with hubs or transfers of nothing included; `magic_nodes` include all of them.
+///   addresses tell. Not with hubs or transfers of nothing included, nor where no contract is known: a trader between
+///   two markets looks like a conduit where nothing tells markets from wallets. `magic_nodes` include all of them.
 /// * A *cluster* is two or more holders connected by links without hubs and dust. With `magic_nodes`, an address outside
 ///   the top that is no hub and traded with two or more of them (hubs not counted) connects them too; it is no member.
 /// * With `common_funder`, an address that is no hub and sent two or more holders the chain's own coin, at most
@@ -150,7 +151,7 @@ impl Ranked {
 fn slight(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> (Vec<Slight>, Vec<Magic>) {
     let parameters = hubs.parameters;
     // Magic nodes join all that conduits do.
-    let conduits = parameters.conduits && !parameters.magic_nodes;
+    let conduits = parameters.conduits && !parameters.magic_nodes && !hubs.subject.contracts.is_empty();
     if parameters.count_all() || (!conduits && parameters.gift_percent == 0) {
         return (Vec::new(), Vec::new());
     }
@@ -555,8 +556,10 @@ mod tests {
         analyse(&mut ledger(transfers), &subject, &labels, parameters)
     }
 
+    /// Of the contracts nothing is known but that it was asked for them: none here is one.
     fn anonymous(transfers: &[Transfer], parameters: &Parameters) -> Report {
-        analyse(&mut ledger(transfers), &Subject::default(), &Labels::none(), parameters)
+        let subject = Subject { contracts: BTreeSet::from([address(0xfe)]), ..Subject::default() };
+        analyse(&mut ledger(transfers), &subject, &Labels::none(), parameters)
     }
 
     fn partition(report: &Report) -> BTreeSet<BTreeSet<Address>> {
@@ -1061,6 +1064,10 @@ mod tests {
         assert_eq!(*cluster, report.clusters[0].id);
         let off = joined_by(&passed, &Parameters { conduits: false, ..usual });
         assert!(off.clusters.is_empty() && off.conduits.is_empty());
+        // Where no contract is known, it may be a trader between two markets.
+        let rows = [at(1, 0, 5), at(2, 0, 5), at(3, 0, 6), at(4, 5, 9), at(5, 9, 6)];
+        let unknown = analyse(&mut ledger(&rows), &Subject::default(), &Labels::none(), &usual);
+        assert_eq!((anonymous(&rows, &usual).conduits.len(), unknown.conduits.len()), (1, 0));
         let magic = joined_by(&passed, &Parameters { magic_nodes: true, ..usual });
         assert_eq!((parties_of(&magic), magic.conduits.len(), magic.magic_nodes.len()), (vec![vec![5, 6]], 0, 1));
         // A collector that sold all to a contract.

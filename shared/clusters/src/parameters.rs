@@ -22,7 +22,7 @@ pub struct Parameters {
     /// `include_hubs` or `include_zero_value` let everything count.
     pub gift_percent: u32,
     /// Lets an outsider that kept nothing, and passed on what it was sent to a few, join holders. Without effect where
-    /// `include_hubs` or `include_zero_value` let everything count.
+    /// `include_hubs` or `include_zero_value` let everything count, and where no contract is known.
     pub conduits: bool,
     /// Lets an outsider that traded with two or more of the top holders join them.
     pub magic_nodes: bool,
