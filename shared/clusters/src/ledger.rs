@@ -553,6 +553,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn two_that_trade_often_settle_in_a_time_that_grows_with_their_trades() {
+        let each = 300_000_u64;
+        let (one, other) = (crate::sample::transfers(1, 1, 1).next().unwrap(), [address(1), address(2)]);
+        let row = |[from, to]: [Address; 2]| Transfer { from, to, value: Amount::from(1), ..one };
+        let mut ledger = Ledger::new();
+        // All of one direction first: with a search among them for each of the other, this would not end.
+        (0..each).for_each(|_| ledger.push(&row(other)));
+        (0..each).for_each(|_| ledger.push(&row([other[1], other[0]])));
+        ledger.settle();
+        let transfers: Vec<u64> = ledger.flows().map(|flow| ledger.exchanged(flow.flow).transfers).collect();
+        assert_eq!(transfers, [each, each]);
+    }
+
+    #[test]
     fn without_log_indexes_the_order_of_rows_in_a_block_decides() {
         let row = |tx| Transfer {
             block: 1,

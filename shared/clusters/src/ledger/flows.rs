@@ -203,9 +203,12 @@ impl Flows {
     fn merge(&mut self) {
         let sorted = std::mem::take(&mut self.sorted);
         for pair in sorted.chunk_by(|_, next| !next.begins()) {
-            for (at, entry) in pair.iter().enumerate().skip(1) {
-                if let Some(first) = pair[..at].iter().find(|first| first.kind() == entry.kind()) {
-                    self.absorb(first.flow(), entry.flow());
+            // By kind: two may have sent each other tokens a million times.
+            let mut firsts = [None; 4];
+            for entry in pair {
+                match firsts[entry.kind()] {
+                    Some(first) => self.absorb(first, entry.flow()),
+                    None => firsts[entry.kind()] = Some(entry.flow()),
                 }
             }
         }
@@ -377,10 +380,10 @@ impl Entry {
         self.0 & Self::NOTHING != 0
     }
 
-    /// Direction, and something or nothing.
+    /// Direction, and something or nothing: below 4.
     #[inline]
-    fn kind(self) -> u64 {
-        self.0 & (Self::BACK | Self::NOTHING)
+    fn kind(self) -> usize {
+        usize::from(self.0 & Self::BACK != 0) * 2 + usize::from(self.is_nothing())
     }
 
     /// The earlier account.
