@@ -19,7 +19,6 @@ use clusters::{Labels, Ledger, Parameters, Report, Subject, Transfer, analyse, s
 use serde_json::json;
 
 const SEED: u64 = 1;
-const ROWS_AT_ONCE: usize = 1024;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -57,16 +56,8 @@ fn write(rows: u64, path: &str) -> Result<serde_json::Value> {
 fn run(path: &str) -> Result<serde_json::Value> {
     let start = cpu_seconds();
     let mut ledger = Ledger::new();
-    let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
-    let keep = |transfer: &Transfer| {
-        rows.push(*transfer);
-        if rows.len() == ROWS_AT_ONCE {
-            ledger.extend_from_slice(&rows);
-            rows.clear();
-        }
-    };
-    read_csv(File::open(path)?, &CsvOptions { file: path.to_owned(), ..CsvOptions::default() }, keep, |_| {})?;
-    ledger.extend_from_slice(&rows);
+    let options = CsvOptions { file: path.to_owned(), ..CsvOptions::default() };
+    read_csv(File::open(path)?, &options, |rows| ledger.extend_from_slice(rows), |_| {})?;
     let read = cpu_seconds();
     let report = report(&mut ledger);
     let json = serde_json::to_string(&report)?;
@@ -93,7 +84,8 @@ fn scan(path: &str) -> Result<serde_json::Value> {
     let start = cpu_seconds();
     let mut blocks = 0;
     let options = CsvOptions { file: path.to_owned(), ..CsvOptions::default() };
-    let summary = read_csv(File::open(path)?, &options, |transfer| blocks ^= transfer.block, |_| {})?;
+    let summary =
+        read_csv(File::open(path)?, &options, |rows| blocks ^= rows.last().map_or(0, |row| row.block), |_| {})?;
     black_box(blocks);
     Ok(json!({ "rows": summary.rows, "seconds": cpu_seconds() - start, "peakBytes": peak_bytes() }))
 }

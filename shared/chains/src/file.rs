@@ -10,7 +10,7 @@ use clusters::{Address, Amount, Funded, Transfer, TxHash, Units};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::rows::{CsvOptions, Row, scan};
+use crate::rows::{CsvOptions, scan};
 use crate::source::{block_at, supply, whole_blocks};
 use crate::{BadInput, Block, Budget, Chunk, SourceError, TokenKind, TokenMetadata, TransferSource};
 
@@ -311,17 +311,18 @@ fn read(stamps: &[Stamp], token: Option<Address>, skip_bad_rows: bool) -> Result
             skip_bad_rows,
         };
         let file = File::open(&stamp.path).map_err(unreadable(&stamp.path))?;
-        let take = |row: &Row| {
-            let named = row.token.or(only.map(|(address, _)| address));
-            let found = named.ok_or_else(|| SourceError::Unsupported {
-                reason: format!("{0} names no token; {0}.tokens.json must list exactly one", options.file),
-            })?;
-            let transfer = row.transfer;
-            if transfer.block >= overview.head.number {
-                overview.head = Block { number: transfer.block, timestamp: transfer.timestamp };
-            }
-            if token == Some(found) {
-                rows.transfers.push(transfer);
+        let take = |transfers: &[Transfer], tokens: &[Option<Address>]| {
+            for (&transfer, found) in transfers.iter().zip(tokens) {
+                let named = found.or(only.map(|(address, _)| address));
+                let found = named.ok_or_else(|| SourceError::Unsupported {
+                    reason: format!("{0} names no token; {0}.tokens.json must list exactly one", options.file),
+                })?;
+                if transfer.block >= overview.head.number {
+                    overview.head = Block { number: transfer.block, timestamp: transfer.timestamp };
+                }
+                if token == Some(found) {
+                    rows.transfers.push(transfer);
+                }
             }
             Ok(())
         };

@@ -18,39 +18,46 @@ pub(crate) fn digit(byte: u8) -> u8 {
 /// Exactly 2 × N hex digits, without `0x`.
 #[inline]
 pub(crate) fn bytes<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.len() != 2 * N {
-        return None;
-    }
     let mut bytes = [0; N];
+    decode(digits, &mut bytes).then_some(bytes)
+}
+
+/// Fills `bytes` from exactly two hex digits for each; what it holds where that fails says nothing. Inlined where the
+/// number of digits is known, it is without a loop.
+#[inline(always)]
+pub(crate) fn decode<const N: usize>(digits: &[u8], bytes: &mut [u8; N]) -> bool {
+    if digits.len() != 2 * N {
+        return false;
+    }
     let mut bad = 0;
     let (blocks, rest) = digits.as_chunks::<32>();
-    let mut places = bytes.chunks_exact_mut(16);
-    for (block, place) in blocks.iter().zip(&mut places) {
-        let (sixteen, wrong) = many_digits(block);
-        place.copy_from_slice(&sixteen);
+    let (places, last) = bytes.as_chunks_mut::<16>();
+    for (block, place) in blocks.iter().zip(places) {
+        let wrong;
+        (*place, wrong) = many_digits(block);
         bad |= wrong;
     }
     let (blocks, rest) = rest.as_chunks::<8>();
-    let mut places = places.into_remainder().chunks_exact_mut(4);
-    for (block, place) in blocks.iter().zip(&mut places) {
-        let (four, wrong) = eight_digits(*block);
-        place.copy_from_slice(&four);
-        bad |= u128::from(wrong);
+    let (places, last) = last.as_chunks_mut::<4>();
+    for (block, place) in blocks.iter().zip(places) {
+        let wrong;
+        (*place, wrong) = eight_digits(*block);
+        bad |= wrong;
     }
-    for (byte, pair) in places.into_remainder().iter_mut().zip(rest.chunks_exact(2)) {
+    for (byte, pair) in last.iter_mut().zip(rest.chunks_exact(2)) {
         let (high, low) = (digit(pair[0]), digit(pair[1]));
-        bad |= u128::from((high | low) & 0xf0);
+        bad |= u64::from((high | low) & 0xf0);
         *byte = (high << 4) | (low & 0x0f);
     }
-    (bad == 0).then_some(bytes)
+    bad == 0
 }
 
 /// 32 digits at once: without a branch or a table, so that the compiler takes them in vectors. The second number is 0
 /// where all are digits.
-#[inline]
-fn many_digits(digits: &[u8; 32]) -> ([u8; 16], u128) {
-    let (mut values, mut bad) = ([0; 32], [[0; 16]; 2]);
-    for ((value, bad), digit) in values.iter_mut().zip(bad.as_flattened_mut()).zip(digits) {
+#[inline(always)]
+fn many_digits(digits: &[u8; 32]) -> ([u8; 16], u64) {
+    let (mut values, mut bad) = ([0; 32], [0; 32]);
+    for ((value, bad), digit) in values.iter_mut().zip(&mut bad).zip(digits) {
         let (decimal, letter) = (digit.wrapping_sub(b'0'), (digit | 0x20).wrapping_sub(b'a'));
         let is_decimal = if decimal < 10 { 0xff } else { 0_u8 };
         let is_letter = if letter < 6 { 0xff } else { 0_u8 };
@@ -64,8 +71,7 @@ fn many_digits(digits: &[u8; 32]) -> ([u8; 16], u128) {
         let [low, _] = ((pair << 4) | (pair >> 8)).to_le_bytes();
         *byte = low;
     }
-    let [first, second] = bad.map(u128::from_le_bytes);
-    (bytes, first | second)
+    (bytes, u64::from(bad.iter().fold(0, |all, bad| all | bad)))
 }
 
 /// Eight digits at once, each in its byte of one word. The second number is 0 where all are digits.

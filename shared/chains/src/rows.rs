@@ -1,5 +1,5 @@
 mod decode;
-mod repeated;
+mod pending;
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clusters::{Address, Amount, Transfer, TxHash};
-use repeated::{Repeated, Seen};
+use pending::{Pending, Seen};
 
 use crate::{BadInput, SourceError, hex};
 
@@ -45,9 +45,9 @@ pub struct CsvSummary {
 /// The header names the columns, in any order; columns not known are skipped. Known are our own
 /// (`block_number,timestamp,tx_hash,log_index,token,from,to,value_raw`), those of ethereum-etl and of the Etherscan
 /// export. Values are decimal or 0x-hex; timestamps are seconds since 1970 or ISO 8601, without an offset UTC. Every row
-/// is checked, also those of other tokens. `sink` gets the rows in the file's order; `progress` the bytes of `reader`
-/// (that is, compressed bytes) taken so far, about four times a MiB of text. What is compressed is decompressed in a
-/// thread beside.
+/// is checked, also those of other tokens. `sink` gets the rows in the file's order, some hundreds at once; `progress`
+/// the bytes of `reader` (that is, compressed bytes) taken so far, about four times a MiB of text. What is compressed is
+/// decompressed in a thread beside.
 ///
 /// A row with the transaction and log index of an earlier one is not given to the sink: the same row again is counted in
 /// `duplicate_rows`, one that says something else is a bad row. This is noticed while the block number stays the same,
@@ -57,7 +57,7 @@ pub struct CsvSummary {
 pub fn read_csv(
     reader: impl Read + Send,
     options: &CsvOptions,
-    mut sink: impl FnMut(&Transfer),
+    mut sink: impl FnMut(&[Transfer]),
     progress: impl FnMut(u64),
 ) -> Result<CsvSummary, SourceError> {
     let mut token = options.token;
@@ -65,27 +65,32 @@ pub fn read_csv(
     let scanned = scan(
         reader,
         options,
-        |row| {
-            if let Some(found) = row.token {
-                match token {
-                    Some(token) if token == found => {}
-                    Some(_) if options.token.is_some() => {
-                        other_rows += 1;
-                        return Ok(());
+        |transfers, tokens| {
+            let mut start = 0;
+            for alike in tokens.chunk_by(|a, b| a == b) {
+                let transfers = &transfers[start..start + alike.len()];
+                start += alike.len();
+                if let Some(found) = alike[0] {
+                    match token {
+                        Some(token) if token == found => {}
+                        Some(_) if options.token.is_some() => {
+                            other_rows += alike.len() as u64;
+                            continue;
+                        }
+                        Some(first) => {
+                            return Err(SourceError::MissingOption {
+                                file: options.file.clone(),
+                                option: "token",
+                                reason: format!("the file holds several tokens, {first} and {found} among them"),
+                            });
+                        }
+                        None => token = Some(found),
                     }
-                    Some(first) => {
-                        return Err(SourceError::MissingOption {
-                            file: options.file.clone(),
-                            option: "token",
-                            reason: format!("the file holds several tokens, {first} and {found} among them"),
-                        });
-                    }
-                    None => token = Some(found),
+                    named = true;
                 }
-                named = true;
+                rows += alike.len() as u64;
+                sink(transfers);
             }
-            rows += 1;
-            sink(&row.transfer);
             Ok(())
         },
         progress,
@@ -96,11 +101,10 @@ pub fn read_csv(
 }
 
 /// A row as it stands in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) transfer: Transfer,
+struct Row {
+    transfer: Transfer,
     /// `None` where the file has no column for it.
-    pub(crate) token: Option<Address>,
+    token: Option<Address>,
 }
 
 #[derive(Debug, Default)]
@@ -113,39 +117,41 @@ pub(crate) struct Scanned {
 /// Room for the text being read, and so the longest row. Small enough to stay in a core's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// [`read_csv`] without an opinion on tokens: the sink sees every good row, and may end the scan with an error.
+/// [`read_csv`] without an opinion on tokens: the sink sees every good row, and the token of each where the file has a
+/// column for it; it may end the scan with an error.
 pub(crate) fn scan(
     reader: impl Read + Send,
     options: &CsvOptions,
-    sink: impl FnMut(&Row) -> Result<(), SourceError>,
+    mut sink: impl FnMut(&[Transfer], &[Option<Address>]) -> Result<(), SourceError>,
     mut progress: impl FnMut(u64),
 ) -> Result<Scanned, SourceError> {
     let taken = AtomicU64::new(0);
     let progress = || progress(taken.load(Ordering::Relaxed));
-    decode::with_text(reader, &taken, |text| scan_text(text, options, sink, progress))
+    let scan = |text: &mut dyn Read| {
+        let mut pending = Pending::default();
+        let scanned = scan_text(text, options, &mut pending, &mut sink, progress);
+        // What was read before an error comes before it.
+        pending.give(&mut sink).and(scanned)
+    };
+    decode::with_text(reader, &taken, scan)
         .map_err(|source| SourceError::File { file: options.file.clone(), source })?
 }
 
 fn scan_text(
     text: &mut dyn Read,
     options: &CsvOptions,
-    mut sink: impl FnMut(&Row) -> Result<(), SourceError>,
+    pending: &mut Pending,
+    sink: &mut impl FnMut(&[Transfer], &[Option<Address>]) -> Result<(), SourceError>,
     mut progress: impl FnMut(),
 ) -> Result<Scanned, SourceError> {
     let failed = |source| SourceError::File { file: options.file.clone(), source };
     // One byte more than a row may have, for the line feed that a last line may lack.
     let mut buffer = vec![0; BUFFER_BYTES + 1];
     let (mut start, mut end, mut ended) = (0, 0, false);
-    let mut scanner = Scanner {
-        options,
-        layout: None,
-        line: 1,
-        scratch: Scratch::default(),
-        repeated: Repeated::default(),
-        scanned: Scanned::default(),
-    };
+    let mut scanner =
+        Scanner { options, layout: None, line: 1, scratch: Scratch::default(), scanned: Scanned::default() };
     let mut row = Row { transfer: EMPTY, token: None };
-    let mut known = KnownToken { text: [0; 42], token: Address::ZERO };
+    let mut before = Before { token: Address::ZERO, token_text: [0; 42] };
     // Inside a row too long to keep, the rest of which is to be passed over.
     let mut discarding = false;
 
@@ -184,23 +190,25 @@ fn scan_text(
         while start < limit {
             // The common row costs one pass over its bytes and nothing else.
             if let Some(layout) = &scanner.layout
-                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut known, &mut row)
+                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut before, &mut row)
             {
-                let new = scanner.is_new(&row)?;
+                match pending.add(&row, sink)? {
+                    Seen::New => {}
+                    seen => scanner.repeated(seen, &row)?,
+                }
                 scanner.line += 1;
                 start += used;
-                if new {
-                    sink(&row)?;
-                }
                 continue;
             }
             let rest = &buffer[start..limit];
             // A quoted field may go on in the part not read yet.
             let last_chance = ended || end - start >= BUFFER_BYTES;
-            let (used, good) = scanner.any_row(rest, last_chance, &mut row)?;
+            let (used, lines, good) = scanner.any_row(rest, last_chance, &mut row)?;
             if good {
-                sink(&row)?;
+                let seen = pending.add(&row, sink)?;
+                scanner.repeated(seen, &row)?;
             }
+            scanner.line += lines;
             if used == 0 {
                 break;
             }
@@ -256,6 +264,10 @@ enum Column {
     Quantity,
 }
 
+/// The columns of our own files.
+const OWN: [Column; 8] =
+    [Column::Block, Column::Time, Column::Tx, Column::LogIndex, Column::Token, Column::From, Column::To, Column::Value];
+
 /// The names of each column, the preferred first, in lower case without blanks and underscores.
 const NAMES: [(Column, &[&str]); 9] = [
     (Column::Block, &["blocknumber", "blockno", "block"]),
@@ -269,10 +281,97 @@ const NAMES: [(Column, &[&str]); 9] = [
     (Column::Quantity, &["quantity", "tokenvalue", "amount"]),
 ];
 
-/// The token read last, and how it was written.
-struct KnownToken {
-    text: [u8; 42],
+/// What the row before was like.
+struct Before {
     token: Address,
+    token_text: [u8; 42],
+}
+
+/// A plain row, read up to `at`.
+struct PlainRow<'a> {
+    text: &'a [u8],
+    at: usize,
+    before: &'a mut Before,
+    row: &'a mut Row,
+}
+
+impl PlainRow<'_> {
+    #[inline(always)]
+    fn comma_and(&mut self, column: Column) -> Option<()> {
+        if *self.text.get(self.at)? != b',' {
+            return None;
+        }
+        self.at += 1;
+        self.read(column)
+    }
+
+    /// Reads a field.
+    #[inline(always)]
+    fn read(&mut self, column: Column) -> Option<()> {
+        let Self { text, at, before, row } = self;
+        let rest = text.get(*at..)?;
+        let transfer = &mut row.transfer;
+        *at += match column {
+            Column::Block => {
+                let (number, used) = leading_number(rest)?;
+                transfer.block = number;
+                used
+            }
+            Column::Time if is_end(rest) => {
+                transfer.timestamp = None;
+                0
+            }
+            Column::Time => {
+                let (number, used) = leading_number(rest)?;
+                transfer.timestamp = Some(number);
+                used
+            }
+            Column::LogIndex if is_end(rest) => {
+                transfer.log_index = None;
+                0
+            }
+            Column::LogIndex => {
+                let (number, used) = leading_number(rest)?;
+                transfer.log_index = Some(u32::try_from(number).ok()?);
+                used
+            }
+            Column::Tx => leading_hex::<66, _>(rest, &mut transfer.tx.0)?,
+            Column::Token => {
+                let text = rest.first_chunk()?;
+                // Nearly all rows have the token of the row before.
+                if !same(text, &before.token_text) {
+                    let mut token = Address::ZERO;
+                    leading_hex::<42, _>(text, &mut token.0)?;
+                    (before.token, before.token_text) = (token, *text);
+                }
+                row.token = Some(before.token);
+                42
+            }
+            Column::From => leading_hex::<42, _>(rest, &mut transfer.from.0)?,
+            Column::To => leading_hex::<42, _>(rest, &mut transfer.to.0)?,
+            Column::Value => {
+                let (value, used) = leading_amount(rest)?;
+                transfer.value = value;
+                used
+            }
+            Column::Quantity => return None,
+            Column::Skipped => {
+                let used = memchr::memchr3(b',', b'\n', b'"', rest)?;
+                used - usize::from(used > 0 && rest[used] == b'\n' && rest[used - 1] == b'\r')
+            }
+        };
+        Some(())
+    }
+
+    /// The end of the line.
+    #[inline(always)]
+    fn end(&self) -> Option<usize> {
+        match self.text.get(self.at..)? {
+            [b'\n', ..] => Some(self.at + 1),
+            [b'\r', b'\n', ..] => Some(self.at + 2),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -337,80 +436,26 @@ impl Layout {
 
     /// Reads a row without quotes, blanks or anything else out of the ordinary; `None` leaves it to the slow path,
     /// which also says what is wrong with it. Returns the bytes used, the line feed included.
-    fn plain_row(&self, text: &[u8], known: &mut KnownToken, row: &mut Row) -> Option<usize> {
-        let mut at = 0;
-        let mut columns = self.columns.iter();
-        let mut next = columns.next();
-        let transfer = &mut row.transfer;
-        while let Some(column) = next {
-            next = columns.next();
-            let rest = text.get(at..)?;
-            at += match column {
-                Column::Block => {
-                    let (number, used) = leading_number(rest)?;
-                    transfer.block = number;
-                    used
-                }
-                Column::Time => {
-                    if is_end(rest) {
-                        transfer.timestamp = None;
-                        0
-                    } else {
-                        let (number, used) = leading_number(rest)?;
-                        transfer.timestamp = Some(number);
-                        used
-                    }
-                }
-                Column::LogIndex => {
-                    if is_end(rest) {
-                        transfer.log_index = None;
-                        0
-                    } else {
-                        let (number, used) = leading_number(rest)?;
-                        transfer.log_index = Some(u32::try_from(number).ok()?);
-                        used
-                    }
-                }
-                Column::Tx => {
-                    transfer.tx = TxHash(leading_hex(rest)?);
-                    66
-                }
-                Column::Token => {
-                    let text = rest.first_chunk()?;
-                    // Nearly all rows have the token of the row before.
-                    if *text != known.text {
-                        known.token = Address(leading_hex(text)?);
-                        known.text = *text;
-                    }
-                    row.token = Some(known.token);
-                    42
-                }
-                Column::From => {
-                    transfer.from = Address(leading_hex(rest)?);
-                    42
-                }
-                Column::To => {
-                    transfer.to = Address(leading_hex(rest)?);
-                    42
-                }
-                Column::Value => {
-                    let (value, used) = leading_amount(rest)?;
-                    transfer.value = value;
-                    used
-                }
-                Column::Quantity => return None,
-                Column::Skipped => {
-                    let used = memchr::memchr3(b',', b'\n', b'"', rest)?;
-                    used - usize::from(used > 0 && rest[used] == b'\n' && rest[used - 1] == b'\r')
-                }
-            };
-            match (text.get(at)?, next) {
-                (b',', Some(_)) | (b'\n', None) => at += 1,
-                (b'\r', None) if text.get(at + 1) == Some(&b'\n') => at += 2,
-                _ => return None,
+    fn plain_row(&self, text: &[u8], before: &mut Before, row: &mut Row) -> Option<usize> {
+        let mut plain = PlainRow { text, at: 0, before, row };
+        if self.columns == OWN {
+            // As below, with a column known to the compiler at each step.
+            plain.read(OWN[0])?;
+            plain.comma_and(OWN[1])?;
+            plain.comma_and(OWN[2])?;
+            plain.comma_and(OWN[3])?;
+            plain.comma_and(OWN[4])?;
+            plain.comma_and(OWN[5])?;
+            plain.comma_and(OWN[6])?;
+            plain.comma_and(OWN[7])?;
+        } else {
+            let (&first, rest) = self.columns.split_first()?;
+            plain.read(first)?;
+            for &column in rest {
+                plain.comma_and(column)?;
             }
         }
-        Some(at)
+        plain.end()
     }
 
     /// Reads one field into the row, or says what it had to be.
@@ -446,77 +491,99 @@ fn is_end(text: &[u8]) -> bool {
     matches!(text.first(), Some(b',' | b'\n' | b'\r'))
 }
 
-/// The decimal number `text` begins with (at most 19 digits, so that it cannot overflow) and its length.
+/// The decimal number `text` begins with (at most 19 digits, so that it cannot overflow) and its length; `None` also where
+/// fewer than eight bytes are left.
+#[inline(always)]
 fn leading_number(text: &[u8]) -> Option<(u64, usize)> {
-    let (mut number, mut used) = (0_u64, 0);
-    while used < 16
-        && let Some(eight) = text[used..].first_chunk()
-        && let Some(digits) = eight_digits(*eight)
-    {
-        number = number * 100_000_000 + digits;
-        used += 8;
+    let (number, used) = digits(*text.first_chunk()?);
+    match text.get(used) {
+        Some(b'0'..=b'9') => longer_number(text, number),
+        _ if used == 0 => None,
+        _ => Some((number, used)),
     }
-    for byte in &text[used..] {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
+}
+
+/// Goes on after eight digits.
+fn longer_number(text: &[u8], first: u64) -> Option<(u64, usize)> {
+    let (second, used) = digits(*text[8..].first_chunk()?);
+    let (mut number, mut used) = (first * POWERS[used] + second, 8 + used);
+    while let Some(digit) = text.get(used).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
         if used == 19 {
             return None;
         }
         number = number * 10 + u64::from(digit);
         used += 1;
     }
-    (used > 0).then_some((number, used))
+    Some((number, used))
 }
 
-/// The amount `text` begins with, where it has at most 35 digits: nearly all have.
+/// The amount `text` begins with, where it has at most 35 digits: nearly all have. `None` as of [`leading_number`].
+#[inline(always)]
 fn leading_amount(text: &[u8]) -> Option<(Amount, usize)> {
-    let (mut first, mut used) = (0_u64, 0);
-    while used < 16
-        && let Some(eight) = text[used..].first_chunk()
-        && let Some(digits) = eight_digits(*eight)
-    {
-        first = first * 100_000_000 + digits;
-        used += 8;
+    let (mut number, mut used) = digits(*text.first_chunk()?);
+    if used == 8 {
+        let (second, more) = digits(*text[8..].first_chunk()?);
+        (number, used) = (number * POWERS[more] + second, 8 + more);
     }
-    if used < 16 || !text.get(used).is_some_and(u8::is_ascii_digit) {
-        // What is left is fewer than eight digits.
-        while let Some(digit) = text.get(used).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
-            first = first * 10 + u64::from(digit);
-            used += 1;
-        }
-        return (used > 0).then_some((Amount::from(first), used));
+    if used < 16 || !text.get(16).is_some_and(u8::is_ascii_digit) {
+        return (used > 0).then_some((Amount::from(number), used));
     }
-    let (second, more) = leading_number(&text[used..])?;
-    let scale = 10_u128.pow(u32::try_from(more).ok()?);
-    Some((Amount::from(u128::from(first) * scale + u128::from(second)), used + more))
+    let (last, more) = leading_number(&text[16..])?;
+    Some((Amount::from(u128::from(number) * u128::from(POWERS[more]) + u128::from(last)), 16 + more))
 }
 
-/// Eight decimal digits at once.
-fn eight_digits(digits: [u8; 8]) -> Option<u64> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(digits);
-    // A byte below '0' borrows, one above '9' carries into its top bit.
-    let below = word.wrapping_sub(ONES * 0x30);
-    let above = word.wrapping_add(ONES * 0x46);
-    if (below | above) & (ONES * 0x80) != 0 {
-        return None;
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
     }
+    powers
+};
+
+/// The decimal digits before anything else, and how many they are.
+#[inline(always)]
+fn digits(text: [u8; 8]) -> (u64, usize) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let values = u64::from_le_bytes(text) ^ (ONES * 0x30);
+    // What is above nine, or carries into its upper half, is no digit; a carry reaches only what comes after.
+    let other = (values | values.wrapping_add(ONES * 0x06)) & (ONES * 0xf0);
+    let bits = other.trailing_zeros() & 0x78;
+    if bits == 0 {
+        return (0, 0);
+    }
+    // As if zeros stood before them.
+    let eight = values << (64 - bits);
     // Neighbours are joined to numbers of two digits, of four, of eight.
-    let twos = below.wrapping_mul(10).wrapping_add(below >> 8);
+    let twos = eight.wrapping_mul(10).wrapping_add(eight >> 8);
     let low = (twos & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
     let high = ((twos >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
-    Some(low.wrapping_add(high) >> 32)
+    (low.wrapping_add(high) >> 32, bits as usize / 8)
 }
 
-/// `0x` and the N bytes after it. What follows is the caller's to check.
-fn leading_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    hex::bytes(text.strip_prefix(b"0x")?.get(..2 * N)?)
+/// Reads `0x` and the bytes after it, of which `TEXT` is the length as text. What follows is the caller's to check.
+#[inline(always)]
+fn leading_hex<const TEXT: usize, const N: usize>(text: &[u8], bytes: &mut [u8; N]) -> Option<usize> {
+    let [b'0', b'x', digits @ ..] = text.first_chunk::<TEXT>()?.as_slice() else { return None };
+    hex::decode(digits, bytes).then_some(TEXT)
 }
 
+/// Of a length for which the compiler would call a function.
+#[inline]
+fn same(a: &[u8; 42], b: &[u8; 42]) -> bool {
+    a[..16] == b[..16] && a[16..32] == b[16..32] && a[26..] == b[26..]
+}
+
+/// At most 19 digits, so that it cannot overflow.
 fn number(text: &[u8]) -> Option<u64> {
-    leading_number(text).filter(|(_, used)| *used == text.len()).map(|(number, _)| number)
+    if !(1..20).contains(&text.len()) {
+        return None;
+    }
+    text.iter().try_fold(0, |number: u64, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| number * 10 + u64::from(digit))
+    })
 }
 
 fn amount(text: &[u8]) -> Option<Amount> {
@@ -670,29 +737,24 @@ struct Scanner<'a> {
     /// Of the row to be read next.
     line: u64,
     scratch: Scratch,
-    repeated: Repeated,
     scanned: Scanned,
 }
 
 impl Scanner<'_> {
-    /// Reads the first record of `text`, whatever it looks like. Returns the bytes used and whether `row` was filled;
-    /// zero bytes ask for more text, which is not done on the `last_chance`.
-    fn any_row(&mut self, text: &[u8], last_chance: bool, row: &mut Row) -> Result<(usize, bool), SourceError> {
+    /// Reads the first record of `text`, whatever it looks like. Returns the bytes and lines used and whether `row` was
+    /// filled; zero bytes ask for more text, which is not done on the `last_chance`.
+    fn any_row(&mut self, text: &[u8], last_chance: bool, row: &mut Row) -> Result<(usize, u64, bool), SourceError> {
         let one_line = memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1);
         let (used, lines) = match self.scratch.split(text) {
             Split::Record(used, lines) => (used, lines),
-            Split::Blank(used) => {
-                self.line += 1;
-                return Ok((used, false));
-            }
-            Split::Incomplete if !last_chance => return Ok((0, false)),
+            Split::Blank(used) => return Ok((used, 1, false)),
+            Split::Incomplete if !last_chance => return Ok((0, 0, false)),
             // After a stray quote the next line is as good a place to go on as any.
             split @ (Split::Incomplete | Split::BadQuote(_)) => {
                 let place = if let Split::BadQuote(place) = split { place } else { self.scratch.places.len() };
                 let column = self.layout.as_ref().and_then(|layout| layout.names.get(place)).cloned();
                 self.bad(column.as_deref().unwrap_or("(row)"), QUOTE.into(), &text[..one_line])?;
-                self.line += 1;
-                return Ok((one_line, false));
+                return Ok((one_line, 1, false));
             }
         };
         let Some(layout) = &self.layout else {
@@ -702,44 +764,36 @@ impl Scanner<'_> {
                 name.trim().trim_matches('"').to_owned()
             });
             self.layout = Some(Layout::new(names.collect(), self.options)?);
-            self.line += lines;
-            return Ok((used, false));
+            return Ok((used, lines, false));
         };
         let found = self.scratch.places.len();
         let wanted = layout.columns.len();
-        let mut failed = None;
-        if found == wanted {
-            for (index, place) in self.scratch.places.iter().enumerate() {
-                let field = self.scratch.field(text, place);
-                if let Err(expected) = layout.read(layout.columns[index], field, row) {
-                    failed = Some(self.bad_input(&layout.names[index], expected.into(), field));
-                    break;
-                }
-            }
-        } else {
+        if found != wanted {
             let got = format!("{found} columns");
-            failed = Some(self.bad_input("(row)", format!("{wanted} columns").into(), got.as_bytes()));
+            self.bad("(row)", format!("{wanted} columns").into(), got.as_bytes())?;
+            return Ok((used, lines, false));
         }
-        let good = match failed {
-            None => self.is_new(row)?,
-            Some(bad) => {
+        for (index, place) in self.scratch.places.iter().enumerate() {
+            let field = self.scratch.field(text, place);
+            if let Err(expected) = layout.read(layout.columns[index], field, row) {
+                let bad = self.bad_input(&layout.names[index], expected.into(), field);
                 self.count(bad)?;
-                false
+                return Ok((used, lines, false));
             }
-        };
-        self.line += lines;
-        Ok((used, good))
+        }
+        Ok((used, lines, true))
     }
 
-    /// Counts the row if an earlier one had its place in the chain.
-    #[inline]
-    fn is_new(&mut self, row: &Row) -> Result<bool, SourceError> {
-        match self.repeated.see(row) {
-            Seen::New => return Ok(true),
-            Seen::Again => self.scanned.duplicate_rows += 1,
-            Seen::Contradicted => self.contradicted(row)?,
+    /// Counts a row if an earlier one had its place in the chain.
+    fn repeated(&mut self, seen: Seen, row: &Row) -> Result<(), SourceError> {
+        match seen {
+            Seen::New => Ok(()),
+            Seen::Again => {
+                self.scanned.duplicate_rows += 1;
+                Ok(())
+            }
+            Seen::Contradicted => self.contradicted(row),
         }
-        Ok(false)
     }
 
     #[cold]

@@ -1,9 +1,11 @@
+mod accounts;
 mod first;
 mod flows;
 mod index;
 mod storage;
 
-use flows::Flows;
+pub(crate) use accounts::{Account, Accounts};
+use flows::{Added, Flows};
 pub(crate) use flows::{Flow, Pair};
 use index::{Hasher, Index, NONE, Place};
 pub use storage::LedgerError;
@@ -21,7 +23,7 @@ use crate::{Address, Amount, Transfer, TxHash, Units};
 pub struct Ledger {
     hasher: Hasher,
     account_index: Index,
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) accounts: Accounts,
     flows: Flows,
     pub(crate) totals: Totals,
 }
@@ -38,15 +40,6 @@ pub(crate) struct Totals {
     pub(crate) last_block: Option<u64>,
     /// Of the last block; the latest if its rows disagree.
     pub(crate) last_timestamp: Option<u64>,
-}
-
-/// A cache line of its own: finding an account by its address brings its balance along.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(crate) struct Account {
-    /// Received less sent.
-    pub(crate) balance: Units,
-    pub(crate) address: Address,
 }
 
 /// When a transfer was, packed.
@@ -78,7 +71,7 @@ const STEP: usize = 128;
 #[derive(Clone, Copy)]
 struct Sought {
     hash: u32,
-    /// Where it was found by its hash alone, or `NONE`.
+    /// Where it is, or `NONE` if it has to be looked for; while reading ahead, where it is by its hash alone.
     likely: u32,
 }
 
@@ -105,7 +98,7 @@ impl Ledger {
         Self {
             hasher: Hasher::new(),
             account_index: Index::new(),
-            accounts: Vec::new(),
+            accounts: Accounts::default(),
             flows: Flows::default(),
             totals: Totals::default(),
         }
@@ -114,7 +107,7 @@ impl Ledger {
     /// Adds one transfer. The same transfer added twice counts twice: the source tells rows apart, not the ledger.
     pub fn push(&mut self, transfer: &Transfer) {
         let sides = [&transfer.from, &transfer.to].map(|address| Sought::new(self.hasher.address(address)));
-        self.add(transfer, sides);
+        self.add(std::slice::from_ref(transfer), &[sides]);
         self.flows.make_room(self.accounts.len());
     }
 
@@ -144,46 +137,54 @@ impl Ledger {
         for side in sides.as_flattened_mut() {
             side.likely = self.account_index.likely(side.hash);
         }
-        for side in sides.as_flattened() {
-            if let Some(account) = self.accounts.get(side.likely as usize) {
-                read_ahead ^= u32::from(account.address.0[0]);
+        for (transfer, sides) in transfers.iter().zip(&mut *sides) {
+            for (side, address) in sides.iter_mut().zip([&transfer.from, &transfer.to]) {
+                if self.accounts.get(side.likely).is_none_or(|account| account.address != *address) {
+                    side.likely = NONE;
+                }
             }
         }
-        for (transfer, &sides) in transfers.iter().zip(&*sides) {
-            self.add(transfer, sides);
-        }
+        self.add(transfers, sides);
         // Reading ahead has no other effect that would keep the compiler from leaving it out.
         std::hint::black_box(read_ahead);
     }
 
+    /// At most `STEP` transfers.
     #[inline]
-    fn add(&mut self, transfer: &Transfer, [sought_from, sought_to]: [Sought; 2]) {
-        let value = Units::from(transfer.value);
-        let is_nothing = transfer.value == Amount::ZERO;
-        self.totals.count(transfer);
-        match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
-            (false, false) if transfer.from != transfer.to => {
-                let from = self.account(transfer.from, sought_from);
-                let to = self.account(transfer.to, sought_to);
-                if !is_nothing {
-                    self.accounts[from as usize].balance -= value;
+    fn add(&mut self, transfers: &[Transfer], sides: &[[Sought; 2]]) {
+        let mut added = [Added::default(); STEP];
+        let mut flows = 0;
+        self.totals.rows += transfers.len() as u64;
+        for (place, (transfer, &[sought_from, sought_to])) in transfers.iter().zip(sides).enumerate() {
+            let value = Units::from(transfer.value);
+            let is_nothing = transfer.value == Amount::ZERO;
+            self.totals.count(transfer);
+            match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
+                (false, false) if transfer.from != transfer.to => {
+                    let from = self.account(&transfer.from, sought_from);
+                    let to = self.account(&transfer.to, sought_to);
+                    if !is_nothing {
+                        self.accounts[from as usize].balance -= value;
+                        self.accounts[to as usize].balance += value;
+                    }
+                    added[flows] = Added { from, to, place };
+                    flows += 1;
+                }
+                (true, false) if !is_nothing => {
+                    self.totals.minted += value;
+                    let to = self.account(&transfer.to, sought_to);
                     self.accounts[to as usize].balance += value;
                 }
-                self.flows.push(from, to, transfer);
+                (false, true) if !is_nothing => {
+                    self.totals.burned += value;
+                    let from = self.account(&transfer.from, sought_from);
+                    self.accounts[from as usize].balance -= value;
+                }
+                (true, true) => self.totals.zero_to_zero += value,
+                _ => {}
             }
-            (true, false) if !is_nothing => {
-                self.totals.minted += value;
-                let to = self.account(transfer.to, sought_to);
-                self.accounts[to as usize].balance += value;
-            }
-            (false, true) if !is_nothing => {
-                self.totals.burned += value;
-                let from = self.account(transfer.from, sought_from);
-                self.accounts[from as usize].balance -= value;
-            }
-            (true, true) => self.totals.zero_to_zero += value,
-            _ => {}
         }
+        self.flows.extend(transfers, &added[..flows]);
     }
 
     /// What [`Ledger::pairs`] needs.
@@ -224,16 +225,18 @@ impl Ledger {
     }
 
     #[inline]
-    fn account(&mut self, address: Address, sought: Sought) -> u32 {
+    fn account(&mut self, address: &Address, sought: Sought) -> u32 {
+        if sought.likely == NONE { self.place_account(address, sought.hash) } else { sought.likely }
+    }
+
+    /// Finds the account or opens it.
+    fn place_account(&mut self, address: &Address, hash: u32) -> u32 {
         let accounts = &mut self.accounts;
-        let is_key = |account: u32| accounts.get(account as usize).is_some_and(|account| account.address == address);
-        if is_key(sought.likely) {
-            return sought.likely;
-        }
-        match self.account_index.place(sought.hash, accounts.len(), is_key) {
+        let is_key = |account: u32| accounts.get(account).is_some_and(|account| account.address == *address);
+        match self.account_index.place(hash, accounts.len(), is_key) {
             Place::Old(account) => account,
             Place::New(account) => {
-                accounts.push(Account { balance: Units::ZERO, address });
+                accounts.push(Account { balance: Units::ZERO, address: *address });
                 account
             }
         }
@@ -270,9 +273,9 @@ impl Ledger {
 }
 
 impl Totals {
+    /// All but that there is one row more.
     #[inline]
     fn count(&mut self, transfer: &Transfer) {
-        self.rows += 1;
         self.zero_value_rows += u64::from(transfer.value == Amount::ZERO);
         self.self_transfers += u64::from(transfer.from == transfer.to);
         let block = transfer.block;

@@ -36,7 +36,12 @@ impl Units {
 
     /// The nearest `f64`.
     pub fn to_f64(self) -> f64 {
-        if self.is_negative() { -f64::from((-self).0) } else { f64::from(self.0) }
+        match self.limbs() {
+            // Nearly all amounts, and many times faster.
+            [low, high, 0, 0, 0] => ((u128::from(high) << 64) | u128::from(low)) as f64,
+            _ if self.is_negative() => -f64::from((-self).0),
+            _ => f64::from(self.0),
+        }
     }
 
     /// `None` for what no single transfer can move: less than 0 or more than 2²⁵⁶ − 1.

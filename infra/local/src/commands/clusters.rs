@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::{Clock, SystemClock};
 use chains::{Budget, Chain, CsvOptions, FileSource, TransferSource, read_csv};
 use clap::ValueEnum;
-use clusters::{Address, Funded, Kind, Labels, Ledger, Parameters, Report, Subject, TokenKind, analyse};
+use clusters::{Address, Funded, Kind, Labels, Ledger, Parameters, Report, Subject, TokenKind, Transfer, analyse};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use map::{Content, Map, page};
 
@@ -101,8 +101,6 @@ enum Format {
     Html,
 }
 
-const ROWS_AT_ONCE: usize = 1024;
-
 fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|error: clusters::ParseError| error.to_string())
 }
@@ -165,19 +163,14 @@ fn read_files(arguments: &Arguments) -> Result<(Ledger, Subject), Failure> {
         };
         let file = fs::File::open(path).map_err(named(&name))?;
         let last = arguments.at.unwrap_or(u64::MAX);
-        // The ledger takes many rows at once faster than one by one.
-        let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let keep = |transfer: &clusters::Transfer| {
-            if transfer.block <= last {
-                rows.push(*transfer);
-            }
-            if rows.len() == ROWS_AT_ONCE {
-                ledger.extend_from_slice(&rows);
-                rows.clear();
+        let keep = |rows: &[Transfer]| {
+            for rows in rows.chunk_by(|a, b| (a.block <= last) == (b.block <= last)) {
+                if rows[0].block <= last {
+                    ledger.extend_from_slice(rows);
+                }
             }
         };
         let summary = read_csv(file, &options, keep, |bytes| bar.set_position(before + bytes))?;
-        ledger.extend_from_slice(&rows);
         token = token.or(summary.token);
         bad_rows += summary.bad_rows;
         duplicate_rows += summary.duplicate_rows;

@@ -14,7 +14,7 @@ fn options() -> CsvOptions {
 
 fn read_with(text: &[u8], options: &CsvOptions) -> Result<(Vec<Transfer>, CsvSummary), SourceError> {
     let mut transfers = Vec::new();
-    let summary = read_csv(text, options, |transfer| transfers.push(*transfer), |_| {})?;
+    let summary = read_csv(text, options, |rows| transfers.extend_from_slice(rows), |_| {})?;
     Ok((transfers, summary))
 }
 
@@ -201,8 +201,20 @@ fn a_row_longer_than_the_buffer_is_an_error_or_passed_over() {
     assert!(error.to_string().starts_with("a.csv: line 2, column (row): expected a row of at most 256 KiB"), "{error}");
     let mut lines = Vec::new();
     let skipping = CsvOptions { skip_bad_rows: true, ..options() };
-    let summary = read_csv(text.as_bytes(), &skipping, |transfer| lines.push(transfer.block), |_| {}).unwrap();
+    let summary =
+        read_csv(text.as_bytes(), &skipping, |rows| lines.extend(rows.iter().map(|transfer| transfer.block)), |_| {})
+            .unwrap();
     assert_eq!((summary.bad_rows, lines.len()), (2, 0));
+}
+
+#[test]
+fn a_token_that_is_none_does_not_change_that_of_the_next_row() {
+    let broken = TOKEN.replace("73e", "73g");
+    let next = own_row(4, TOKEN).replace(",3,", ",4,");
+    let options = CsvOptions { skip_bad_rows: true, ..options() };
+    let (rows, summary) =
+        read_with(format!("{OWN}{}{}{next}", good_row(), own_row(4, &broken)).as_bytes(), &options).unwrap();
+    assert_eq!((rows.len(), summary.bad_rows, summary.token), (2, 1, Some(TOKEN.parse().unwrap())));
 }
 
 #[test]
@@ -281,7 +293,7 @@ fn rows_before_the_end_of_a_truncated_file_are_given_before_the_error() {
     let mut packed = gzip(format!("{OWN}{text}").as_bytes());
     packed.truncate(packed.len() - 10);
     let mut rows = 0;
-    assert!(read_csv(packed.as_slice(), &options(), |_| rows += 1, |_| {}).is_err());
+    assert!(read_csv(packed.as_slice(), &options(), |given| rows += given.len(), |_| {}).is_err());
     assert!(rows > 19_000, "{rows}");
 }
 
@@ -473,7 +485,7 @@ proptest! {
             _ => zstd::encode_all(text.as_slice(), 1).unwrap(),
         };
         let mut found = Vec::new();
-        let summary = read_csv(Dripping(&packed, drip), &options(), |transfer| found.push(*transfer), |_| {}).unwrap();
+        let summary = read_csv(Dripping(&packed, drip), &options(), |rows| found.extend_from_slice(rows), |_| {}).unwrap();
         prop_assert_eq!(&found, &transfers);
         prop_assert_eq!(summary.rows, transfers.len() as u64);
     }
@@ -521,7 +533,8 @@ proptest! {
     fn leading_digits_are_read_as_the_number_they_are(
         digits in "[0-9]{0,45}", rest in prop_oneof![Just(String::new()), "[^0-9].{0,9}"]
     ) {
-        let text = format!("{digits}{rest}");
+        // Where less than eight bytes are left, the slow path reads.
+        let text = format!("{digits}{rest},0x00000");
         let number = (digits.len() <= 19).then(|| digits.parse::<u64>().ok()).flatten();
         prop_assert_eq!(leading_number(text.as_bytes()), number.map(|number| (number, digits.len())));
         let amount = (digits.len() <= 35).then(|| digits.parse::<u128>().ok()).flatten();
@@ -530,10 +543,11 @@ proptest! {
     }
 
     #[test]
-    fn eight_digits_are_read_and_nothing_else(bytes in any::<[u8; 8]>(), near in "[/-:]{8}", number in 0..100_000_000_u64) {
+    fn digits_are_read_up_to_anything_else(bytes in any::<[u8; 8]>(), near in "[/-:]{8}", number in 0..100_000_000_u64) {
         for text in [bytes, near.as_bytes().try_into().unwrap(), format!("{number:08}").as_bytes().try_into().unwrap()] {
-            let plain = std::str::from_utf8(&text).ok().filter(|_| text.iter().all(u8::is_ascii_digit));
-            prop_assert_eq!(eight_digits(text), plain.map(|text| text.parse().unwrap()));
+            let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let plain = std::str::from_utf8(&text[..count]).unwrap();
+            prop_assert_eq!(digits(text), (plain.parse().unwrap_or(0), count));
         }
     }
 

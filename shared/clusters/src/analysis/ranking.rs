@@ -16,7 +16,7 @@ impl Ranking {
     pub(super) fn of(ledger: &Ledger) -> Self {
         let mut sorted: Vec<(u64, u32)> = Vec::with_capacity(ledger.accounts.len());
         let (mut positive, mut negative_sum, mut negative) = (Units::ZERO, Units::ZERO, Vec::new());
-        for (position, account) in (0..).zip(&ledger.accounts) {
+        for (position, account) in (0..).zip(ledger.accounts.iter()) {
             if account.balance.is_positive() {
                 positive += account.balance;
                 sorted.push((!magnitude(account.balance), position));

@@ -1,4 +1,9 @@
-use std::collections::HashMap;
+mod order;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+
+use order::Order;
 
 use super::index::NONE;
 use super::{Exchanged, Moment};
@@ -8,7 +13,7 @@ use crate::{Amount, Transfer, Units};
 ///
 /// A transfer is appended as a flow of its own, which costs no lookup. [`Flows::sort`] brings them in the order of
 /// their pairs for an analysis, which looks closer at few of them. [`Flows::settle`] adds each to the first of its pair
-/// that goes in the same direction, whenever there are twice as many as last time, so that memory grows with pairs.
+/// that goes in the same direction, whenever that leaves half of them or fewer, so that memory grows with pairs.
 #[derive(Clone, Debug)]
 pub(super) struct Flows {
     keys: Vec<Key>,
@@ -16,15 +21,14 @@ pub(super) struct Flows {
     totals: Vec<[u64; 2]>,
     /// By flow: its first transfer.
     firsts: Vec<Moment>,
+    /// By flow: its position in `repeats`, or `NONE` for a flow of one transfer. Flows past its end are of one.
+    repeated: Vec<u32>,
     repeats: Vec<Repeat>,
     /// What a flow's total has above its 128 bits, by flow; hardly any has.
     excess: HashMap<u32, Units>,
-    /// The pairs by the later of their accounts: those of account `a` are from `starts[a]` to before `starts[a + 1]`.
-    starts: Vec<u32>,
-    /// The flows in the order of their pairs.
-    sorted: Vec<Entry>,
+    order: Order,
     state: State,
-    /// With so many flows it is time to settle.
+    /// With so many flows it is time to see whether settling is worth it.
     room: usize,
 }
 
@@ -35,8 +39,14 @@ struct Key {
     from: u32,
     /// With `NOTHING` for transfers of nothing.
     to: u32,
-    /// Position in `repeats`, `NONE` for a flow of one transfer, or `GONE` for one that was added to another.
-    repeat: u32,
+}
+
+/// A transfer to be appended: its accounts and its place in the list it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Added {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) place: usize,
 }
 
 /// Most flows are of one transfer, so what only others need is elsewhere.
@@ -77,11 +87,12 @@ enum State {
 
 /// A bit that no position of an account has.
 const NOTHING: u32 = NONE;
-const GONE: u32 = NONE | 1;
 /// There are fewer flows, so that an entry has room for one.
 const MOST: usize = 1 << 30;
-/// Fewer flows than this, 180 MB of them, are not settled to save memory.
+/// Fewer flows than this, 150 MB of them, are not settled to save memory.
 const ROOM: usize = 1 << 21;
+/// One kind of flow in so many is counted to know how many kinds there are.
+const SAMPLED: usize = 1 << 6;
 
 impl Default for Flows {
     fn default() -> Self {
@@ -89,10 +100,10 @@ impl Default for Flows {
             keys: Vec::new(),
             totals: Vec::new(),
             firsts: Vec::new(),
+            repeated: Vec::new(),
             repeats: Vec::new(),
             excess: HashMap::new(),
-            starts: vec![0],
-            sorted: Vec::new(),
+            order: Order::default(),
             state: State::Settled,
             room: ROOM,
         }
@@ -100,50 +111,89 @@ impl Default for Flows {
 }
 
 impl Flows {
+    /// Those of `transfers` that `added` names.
     #[inline]
-    pub(super) fn push(&mut self, from: u32, to: u32, transfer: &Transfer) {
-        let [a, b, c, d] = *transfer.value.as_limbs();
-        self.append(from, to, transfer.value == Amount::ZERO, [a, b], Moment::of(transfer));
-        self.exceed(self.keys.len() - 1, [c, d]);
+    pub(super) fn extend(&mut self, transfers: &[Transfer], added: &[Added]) {
+        let keys = added.iter().map(|added| {
+            let is_nothing = transfers[added.place].value == Amount::ZERO;
+            Key::new(added.from, added.to, is_nothing)
+        });
+        self.keys.extend(keys);
+        let value = |added: &Added| *transfers[added.place].value.as_limbs();
+        let first = self.totals.len();
+        self.totals.extend(added.iter().map(value).map(|[a, b, _, _]| [a, b]));
+        for (flow, [_, _, c, d]) in (first..).zip(added.iter().map(value)) {
+            if c | d != 0 {
+                self.exceed(flow, [c, d]);
+            }
+        }
+        self.firsts.extend(added.iter().map(|added| Moment::of(&transfers[added.place])));
+        self.state = State::Added;
     }
 
     /// A flow as it was saved.
     pub(super) fn push_sum(&mut self, from: u32, to: u32, Exchanged { transfers, total, first, last }: Exchanged) {
+        let flow = self.keys.len();
         let [a, b, c, d, e] = total.limbs();
-        self.append(from, to, total == Units::ZERO, [a, b], first);
+        self.keys.push(Key::new(from, to, total == Units::ZERO));
+        self.totals.push([a, b]);
+        self.firsts.push(first);
         let excess = Units::from_limbs([c, d, e, 0, 0]);
         if excess != Units::ZERO {
-            self.excess.insert(position(self.keys.len() - 1), excess);
+            self.excess.insert(position(flow), excess);
         }
         if transfers > 1 {
-            self.keys[self.totals.len() - 1].repeat = position(self.repeats.len());
-            self.repeats.push(Repeat { transfers, last });
+            *self.repeat(flow) = Repeat { transfers, last };
         }
-    }
-
-    #[inline]
-    fn append(&mut self, from: u32, to: u32, is_nothing: bool, total: [u64; 2], first: Moment) {
-        self.keys.push(Key { from, to: if is_nothing { to | NOTHING } else { to }, repeat: NONE });
-        self.totals.push(total);
-        self.firsts.push(first);
         self.state = State::Added;
     }
 
-    /// Adds `[low, high]` times 2¹²⁸.
-    #[inline]
-    fn exceed(&mut self, flow: usize, [low, high]: [u64; 2]) {
-        if low | high != 0 {
-            *self.excess.entry(position(flow)).or_default() += Units::from_limbs([low, high, 0, 0, 0]);
+    /// What is known of a flow of several transfers; it becomes one.
+    fn repeat(&mut self, flow: usize) -> &mut Repeat {
+        if self.repeated.len() <= flow {
+            self.repeated.resize(self.keys.len(), NONE);
         }
+        let place = &mut self.repeated[flow];
+        if *place == NONE {
+            *place = position(self.repeats.len());
+            self.repeats.push(Repeat { transfers: 1, last: self.firsts[flow] });
+        }
+        &mut self.repeats[*place as usize]
     }
 
-    /// Settles when it is time for it.
+    /// Adds `[low, high]` times 2¹²⁸.
+    #[cold]
+    fn exceed(&mut self, flow: usize, [low, high]: [u64; 2]) {
+        *self.excess.entry(position(flow)).or_default() += Units::from_limbs([low, high, 0, 0, 0]);
+    }
+
+    /// Settles when it is time for it and worth it.
     #[inline]
     pub(super) fn make_room(&mut self, accounts: usize) {
         if self.keys.len() >= self.room {
-            self.settle(accounts);
-            self.room = ROOM.max(2 * self.keys.len());
+            self.make_more_room(accounts);
         }
+    }
+
+    #[cold]
+    fn make_more_room(&mut self, accounts: usize) {
+        if self.kinds() <= self.keys.len() / 2 {
+            self.settle(accounts);
+        }
+        self.room = ROOM.max(self.keys.len() + self.keys.len() / 2);
+    }
+
+    /// About how many would be left after settling. Which kinds are counted nobody can foresee.
+    fn kinds(&self) -> usize {
+        let random = RandomState::new();
+        let (odd, mask) = (random.hash_one(0) | 1, random.hash_one(1));
+        let kinds = self.keys.iter().map(|key| (u64::from(key.from) << 32) | u64::from(key.to));
+        let mixed = |kind: u64| {
+            let product = u128::from(kind ^ mask) * u128::from(odd);
+            (product ^ (product >> 64)) as usize
+        };
+        let counted: HashSet<u64> = kinds.filter(|&kind| mixed(kind).is_multiple_of(SAMPLED)).collect();
+        counted.len() * SAMPLED
     }
 
     pub(super) fn settle(&mut self, accounts: usize) {
@@ -152,78 +202,44 @@ impl Flows {
             return;
         }
         self.merge();
-        self.squeeze();
-        self.state = State::Added;
-        self.sort(accounts);
         self.state = State::Settled;
     }
 
-    /// A counting sort by the later account, and each account's flows by the earlier one: most accounts have few, the
-    /// later of two fewer than the earlier.
     pub(super) fn sort(&mut self, accounts: usize) {
         if self.state >= State::Sorted {
             return;
         }
-        let Self { keys, starts, sorted, .. } = self;
-        assert!(keys.len() < MOST, "2^30 flows of 80 bytes or more do not fit in memory");
-        starts.clear();
-        starts.resize(accounts + 1, 0);
-        for key in &*keys {
-            starts[key.from.max(key.to()) as usize] += 1;
-        }
-        let mut end = 0;
-        for start in &mut *starts {
-            end += *start;
-            *start = end;
-        }
-        sorted.clear();
-        sorted.resize(end as usize, Entry(0));
-        for (flow, key) in keys.iter().enumerate() {
-            let start = &mut starts[key.from.max(key.to()) as usize];
-            *start -= 1;
-            sorted[*start as usize] = Entry::new(flow, key);
-        }
-        for range in starts.windows(2) {
-            let of_account = &mut sorted[range[0] as usize..range[1] as usize];
-            if of_account.len() > 1 {
-                of_account.sort_unstable();
-            }
-            let mut before = None;
-            for entry in of_account {
-                let other = Some(entry.other());
-                if std::mem::replace(&mut before, other) != other {
-                    *entry = entry.beginning();
-                }
-            }
-        }
+        assert!(self.keys.len() < MOST, "2^30 flows of 72 bytes or more do not fit in memory");
+        self.order = Order::of(&self.keys, accounts);
         self.state = State::Sorted;
     }
 
-    /// Adds each flow to the first like it.
+    /// Adds each flow to the first like it, and takes it out.
     fn merge(&mut self) {
-        let sorted = std::mem::take(&mut self.sorted);
-        for pair in sorted.chunk_by(|_, next| !next.begins()) {
+        let mut order = std::mem::take(&mut self.order);
+        let mut gone = vec![false; self.keys.len()];
+        for pair in order.by_pair() {
             // By kind: two may have sent each other tokens a million times.
             let mut firsts = [None; 4];
             for entry in pair {
                 match firsts[entry.kind()] {
-                    Some(first) => self.absorb(first, entry.flow()),
+                    Some(first) => {
+                        self.absorb(first, entry.flow());
+                        gone[entry.flow() as usize] = true;
+                    }
                     None => firsts[entry.kind()] = Some(entry.flow()),
                 }
             }
         }
-        self.sorted = sorted;
+        order.renumber(&self.squeeze(&gone));
+        self.order = order;
     }
 
     /// Adds `later` to `flow`, which came before it.
     fn absorb(&mut self, flow: u32, later: u32) {
         let (at, from) = (flow as usize, later as usize);
         let added = self.exchanged(later);
-        if self.keys[at].repeat == NONE {
-            self.keys[at].repeat = position(self.repeats.len());
-            self.repeats.push(Repeat { transfers: 1, last: self.firsts[at] });
-        }
-        let repeat = &mut self.repeats[self.keys[at].repeat as usize];
+        let repeat = self.repeat(at);
         repeat.transfers += added.transfers;
         if added.last.order() >= repeat.last.order() {
             repeat.last = added.last;
@@ -245,58 +261,39 @@ impl Flows {
         {
             *self.excess.entry(flow).or_default() += excess;
         }
-        self.keys[from].repeat = GONE;
     }
 
-    /// Takes those that were added to others out.
-    fn squeeze(&mut self) {
-        let mut excess = HashMap::new();
-        let mut kept = 0;
-        for flow in 0..self.keys.len() {
-            if self.keys[flow].repeat == GONE {
-                continue;
-            }
-            if let Some(of_this) = self.excess.get(&position(flow)) {
-                excess.insert(position(kept), *of_this);
-            }
-            self.keys[kept] = self.keys[flow];
-            self.totals[kept] = self.totals[flow];
-            self.firsts[kept] = self.firsts[flow];
-            kept += 1;
-        }
-        self.keys.truncate(kept);
-        self.totals.truncate(kept);
-        self.firsts.truncate(kept);
-        self.excess = excess;
+    /// Takes flows out. The new numbers of those that stay, by the old ones.
+    fn squeeze(&mut self, gone: &[bool]) -> Vec<Option<u32>> {
+        let mut kept = 0_u32;
+        let number = |gone: &bool| {
+            let number = (!gone).then_some(kept);
+            kept += u32::from(!gone);
+            number
+        };
+        let numbers: Vec<Option<u32>> = gone.iter().map(number).collect();
+        // What was repeated by then is; the rest was one transfer.
+        self.repeated.resize(self.keys.len(), NONE);
+        keep(&mut self.keys, gone);
+        keep(&mut self.totals, gone);
+        keep(&mut self.firsts, gone);
+        keep(&mut self.repeated, gone);
+        let excess = std::mem::take(&mut self.excess);
+        let renumbered = |(flow, excess): (u32, Units)| Some((numbers[flow as usize]?, excess));
+        self.excess = excess.into_iter().filter_map(renumbered).collect();
+        numbers
     }
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = Pair> {
         debug_assert!(self.state >= State::Sorted, "pairs of flows that are not sorted");
-        let (mut place, mut later) = (0, 0);
-        std::iter::from_fn(move || {
-            let entry = self.sorted.get(place)?;
-            while self.starts[later + 1] as usize <= place {
-                later += 1;
-            }
-            let mut pair =
-                Pair { accounts: [entry.other(), position(later)], is_nothing: true, place: position(place) };
-            for entry in self.flows_at(place) {
-                pair.is_nothing &= entry.is_nothing();
-                place += 1;
-            }
-            Some(pair)
+        self.order.pairs().map(|(accounts, place, flows)| {
+            let is_nothing = flows.iter().all(|entry| entry.is_nothing());
+            Pair { accounts, is_nothing, place }
         })
     }
 
-    /// The entries of the pair that begins there.
-    #[inline]
-    fn flows_at(&self, place: usize) -> impl Iterator<Item = Entry> {
-        let (first, rest) = self.sorted[place..].split_first().expect("a pair has a flow");
-        std::iter::once(*first).chain(rest.iter().copied().take_while(|entry| !entry.begins()))
-    }
-
     pub(super) fn of_pair(&self, pair: Pair) -> impl Iterator<Item = Flow> {
-        self.flows_at(pair.place as usize).map(|entry| self.keys[entry.flow() as usize].flow(entry.flow()))
+        self.order.at(pair.place).map(|entry| self.keys[entry.flow() as usize].flow(entry.flow()))
     }
 
     /// Each direction of a pair once if they are settled.
@@ -324,14 +321,25 @@ impl Flows {
 
     pub(super) fn exchanged(&self, flow: u32) -> Exchanged {
         let first = self.firsts[flow as usize];
-        let repeat = self.keys[flow as usize].repeat;
+        let repeat = self.repeated.get(flow as usize).copied().unwrap_or(NONE);
         let once = Repeat { transfers: 1, last: first };
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
         Exchanged { transfers, total: self.total(flow), first, last }
     }
 }
 
+/// Takes out what is gone.
+fn keep<T>(items: &mut Vec<T>, gone: &[bool]) {
+    let mut gone = gone.iter();
+    items.retain(|_| !gone.next().is_some_and(|gone| *gone));
+}
+
 impl Key {
+    #[inline]
+    fn new(from: u32, to: u32, is_nothing: bool) -> Self {
+        Self { from, to: if is_nothing { to | NOTHING } else { to } }
+    }
+
     fn flow(&self, flow: u32) -> Flow {
         Flow { flow, from: self.from, to: self.to(), is_nothing: self.is_nothing() }
     }
@@ -345,61 +353,15 @@ impl Key {
     fn is_nothing(&self) -> bool {
         self.to & NOTHING != 0
     }
-}
 
-/// A flow among those of its later account, packed so that sorting sorts by the earlier account, then by age: that
-/// account in 31 bits, the flow in 30, and a bit each for the beginning of a pair, the direction, and nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u64);
-
-impl Entry {
-    const BEGINS: u64 = 4;
-    const BACK: u64 = 2;
-    const NOTHING: u64 = 1;
-
+    /// The later of the two accounts.
     #[inline]
-    fn new(flow: usize, key: &Key) -> Self {
-        let (from, to) = (key.from, key.to());
-        let back = if from > to { Self::BACK } else { 0 };
-        let nothing = if key.is_nothing() { Self::NOTHING } else { 0 };
-        Self((u64::from(from.min(to)) << 33) | ((flow as u64) << 3) | back | nothing)
-    }
-
-    #[inline]
-    fn beginning(self) -> Self {
-        Self(self.0 | Self::BEGINS)
-    }
-
-    #[inline]
-    fn begins(self) -> bool {
-        self.0 & Self::BEGINS != 0
-    }
-
-    #[inline]
-    fn is_nothing(self) -> bool {
-        self.0 & Self::NOTHING != 0
-    }
-
-    /// Direction, and something or nothing: below 4.
-    #[inline]
-    fn kind(self) -> usize {
-        usize::from(self.0 & Self::BACK != 0) * 2 + usize::from(self.is_nothing())
-    }
-
-    /// The earlier account.
-    #[inline]
-    fn other(self) -> u32 {
-        (self.0 >> 33) as u32
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "30 bits are left")]
-    fn flow(self) -> u32 {
-        ((self.0 >> 3) as u32) & ((1 << 30) - 1)
+    fn later(&self) -> u32 {
+        self.from.max(self.to())
     }
 }
 
-/// Positions here are below `MOST`, which `sort` holds, or of accounts.
+/// Positions here are below `MOST`, which `sort` sees to, or of accounts.
 #[inline]
 fn position(position: usize) -> u32 {
     u32::try_from(position).expect("2^32 entries of 64 bytes or more do not fit in memory")

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Account, Exchanged, Flow, Ledger, Moment, Sought, Totals};
+use super::{Account, Exchanged, Flow, Ledger, Moment, Totals};
 use crate::{Address, TxHash, Units};
 
 const SIGNATURE: [u8; 8] = *b"HFLEDGER";
@@ -49,7 +49,7 @@ impl Ledger {
         writer.raw(&VERSION.to_le_bytes())?;
         writer.totals(&self.totals);
         writer.length(self.accounts.len());
-        for account in &self.accounts {
+        for account in self.accounts.iter() {
             writer.bytes(&account.address.0);
             writer.units(account.balance);
             writer.end_record()?;
@@ -106,7 +106,7 @@ impl Ledger {
 
     fn load_account(&mut self, address: Address, balance: Units) -> Result<(), LedgerError> {
         let known = self.accounts.len();
-        let account = self.account(address, Sought::new(self.hasher.address(&address)));
+        let account = self.place_account(&address, self.hasher.address(&address));
         if address == Address::ZERO || self.accounts.len() == known {
             return Err(LedgerError::Damaged("an account is there twice or is the zero address"));
         }
@@ -116,7 +116,7 @@ impl Ledger {
 
     fn check_balances(&self) -> Result<(), LedgerError> {
         let mut absolute = Units::ZERO;
-        for account in &self.accounts {
+        for account in self.accounts.iter() {
             absolute += if account.balance.is_negative() { -account.balance } else { account.balance };
             if absolute.is_negative() {
                 return Err(LedgerError::Damaged("balances are too large"));

@@ -37,7 +37,7 @@ type Outcome = Result<(Vec<Transfer>, CsvSummary), SourceError>;
 
 fn read(reader: impl Read + Send, options: &CsvOptions) -> Outcome {
     let mut transfers = Vec::new();
-    let summary = read_csv(reader, options, |transfer| transfers.push(*transfer), |_| {})?;
+    let summary = read_csv(reader, options, |rows| transfers.extend_from_slice(rows), |_| {})?;
     Ok((transfers, summary))
 }
 

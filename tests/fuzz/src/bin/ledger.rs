@@ -47,7 +47,7 @@ fuzz_target!(|input: Input<'_>| {
             saved
         }
     };
-    let Ok(ledger) = Ledger::load(&mut &saved[..]) else { return };
+    let Ok(mut ledger) = Ledger::load(&mut &saved[..]) else { return };
     let parameters = Parameters {
         top: 20,
         hub_degree: 4,
@@ -56,14 +56,14 @@ fuzz_target!(|input: Input<'_>| {
         common_funder: true,
         ..Parameters::default()
     };
-    let report = |ledger: &Ledger| {
+    let report = |ledger: &mut Ledger| {
         serde_json::to_string(&analyse(ledger, &Subject::default(), &Labels::none(), &parameters)).unwrap()
     };
-    let again = Ledger::load(&mut &save(&ledger)[..]).unwrap();
-    assert_eq!(report(&ledger), report(&again));
+    let mut again = Ledger::load(&mut &save(&mut ledger)[..]).unwrap();
+    assert_eq!(report(&mut ledger), report(&mut again));
 });
 
-fn save(ledger: &Ledger) -> Vec<u8> {
+fn save(ledger: &mut Ledger) -> Vec<u8> {
     let mut saved = Vec::new();
     ledger.save(&mut saved).unwrap();
     saved
