@@ -2,13 +2,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A 20-byte account or contract address. Text form: `0x` and 40 hex digits, read in either case, written lower-case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(transparent)]
 pub struct Address(pub [u8; 20]);
 
 /// A 32-byte transaction hash. Text form: `0x` and 64 hex digits, written lower-case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(transparent)]
 pub struct TxHash(pub [u8; 32]);
 
 /// What a text was not: `expected` names the form, `got` quotes at most 80 characters of the text.

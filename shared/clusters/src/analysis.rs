@@ -18,7 +18,7 @@ use ranking::Ranking;
 
 use crate::components::Components;
 use crate::concentration::{Descending, score};
-use crate::ledger::{Account, Ledger};
+use crate::ledger::Ledger;
 use crate::report::{
     Acquisition, AsOf, Cluster, CommonFunder, Digest, Excluded, Funding, Gift, Health, Holder, Link, MagicNode,
     Metrics, Negative, Purchase, Reason, Report, Supply, SupplyDisplay, Token, Within,
@@ -141,7 +141,8 @@ struct Ranked {
 
 impl Ranked {
     fn of(account: u32, ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>) -> Self {
-        let Account { address, balance: amount } = ledger.accounts[account as usize];
+        let account_of = &ledger.accounts[account];
+        let (address, amount) = (account_of.address, account_of.balance());
         let degree = graph.degrees[account as usize];
         Self { account, address, amount, degree, kind: hubs.kind(address), reason: hubs.reason(address, degree) }
     }
@@ -403,8 +404,7 @@ impl Findings<'_> {
         let cluster = self.cluster_of(members)?;
         let mut members: Vec<Address> = members.iter().map(|&rank| self.holders[rank].address).collect();
         members.sort_unstable();
-        let (address, degree) =
-            (self.ledger.accounts[*account as usize].address, self.graph.degrees[*account as usize]);
+        let (address, degree) = (self.ledger.accounts[*account].address, self.graph.degrees[*account as usize]);
         Some(MagicNode { address, degree, members, cluster })
     }
 
@@ -455,7 +455,7 @@ impl Findings<'_> {
             Descending::of(positive - excluded.sum(), entities(&|holder: &Ranked| holder.reason.is_none()));
         // No party is smaller than a member of it, so all three go on with the same amounts.
         for &account in rest {
-            let amount = self.ledger.accounts[account as usize].balance;
+            let amount = self.ledger.accounts[account].balance();
             let nearest = amount.to_f64();
             by_holder.add(amount, nearest);
             by_entity.add(amount, nearest);
@@ -468,7 +468,8 @@ impl Findings<'_> {
 
     fn health(&self) -> Health {
         let negative = |&account: &u32| {
-            let Account { address, balance: amount } = self.ledger.accounts[account as usize];
+            let account = &self.ledger.accounts[account];
+            let (address, amount) = (account.address, account.balance());
             Negative { address, amount, display: self.display.number(amount) }
         };
         Health {

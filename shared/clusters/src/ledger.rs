@@ -5,10 +5,11 @@ mod index;
 mod storage;
 
 pub(crate) use accounts::{Account, Accounts};
-use flows::{Added, Flows};
+use flows::Flows;
 pub(crate) use flows::{Flow, Pair};
 use index::{Hasher, Index, NONE, Place};
 pub use storage::LedgerError;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Address, Amount, Transfer, TxHash, Units};
 
@@ -43,7 +44,8 @@ pub(crate) struct Totals {
 }
 
 /// When a transfer was, packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
 struct Moment {
     block: u64,
     /// `UNKNOWN_TIME`, or seconds since 1970.
@@ -98,7 +100,7 @@ impl Ledger {
         Self {
             hasher: Hasher::new(),
             account_index: Index::new(),
-            accounts: Accounts::default(),
+            accounts: Accounts::new(),
             flows: Flows::default(),
             totals: Totals::default(),
         }
@@ -152,39 +154,46 @@ impl Ledger {
     /// At most `STEP` transfers.
     #[inline]
     fn add(&mut self, transfers: &[Transfer], sides: &[[Sought; 2]]) {
-        let mut added = [Added::default(); STEP];
-        let mut flows = 0;
-        self.totals.rows += transfers.len() as u64;
+        self.totals.count(transfers);
+        // Between whom the transfers of a run were that are all flows, appended together.
+        let mut ends = [[0; 2]; STEP];
+        let mut run = 0;
         for (place, (transfer, &[sought_from, sought_to])) in transfers.iter().zip(sides).enumerate() {
             let value = Units::from(transfer.value);
             let is_nothing = transfer.value == Amount::ZERO;
-            self.totals.count(transfer);
+            self.totals.zero_value_rows += u64::from(is_nothing);
             match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
                 (false, false) if transfer.from != transfer.to => {
                     let from = self.account(&transfer.from, sought_from);
                     let to = self.account(&transfer.to, sought_to);
                     if !is_nothing {
-                        self.accounts[from as usize].balance -= value;
-                        self.accounts[to as usize].balance += value;
+                        self.accounts[from].send(value);
+                        self.accounts[to].receive(value);
                     }
-                    added[flows] = Added { from, to, place };
-                    flows += 1;
+                    ends[place] = [from, to];
+                    continue;
                 }
+                (false, false) => self.totals.self_transfers += 1,
                 (true, false) if !is_nothing => {
                     self.totals.minted += value;
                     let to = self.account(&transfer.to, sought_to);
-                    self.accounts[to as usize].balance += value;
+                    self.accounts[to].receive(value);
                 }
                 (false, true) if !is_nothing => {
                     self.totals.burned += value;
                     let from = self.account(&transfer.from, sought_from);
-                    self.accounts[from as usize].balance -= value;
+                    self.accounts[from].send(value);
                 }
-                (true, true) => self.totals.zero_to_zero += value,
+                (true, true) => {
+                    self.totals.self_transfers += 1;
+                    self.totals.zero_to_zero += value;
+                }
                 _ => {}
             }
+            self.flows.extend(&transfers[run..place], &ends[run..place]);
+            run = place + 1;
         }
-        self.flows.extend(transfers, &added[..flows]);
+        self.flows.extend(&transfers[run..], &ends[run..transfers.len()]);
     }
 
     /// What [`Ledger::pairs`] needs.
@@ -209,8 +218,9 @@ impl Ledger {
 
     /// The `n` addresses with the largest positive balances, by balance, then address.
     pub fn top_holders(&self, n: usize) -> Vec<Address> {
-        let mut holders: Vec<&Account> = self.accounts.iter().filter(|account| account.balance.is_positive()).collect();
-        let by_rank = |a: &&Account, b: &&Account| b.balance.cmp(&a.balance).then(a.address.cmp(&b.address));
+        let mut holders: Vec<&Account> =
+            self.accounts.iter().filter(|account| account.balance().is_positive()).collect();
+        let by_rank = |a: &&Account, b: &&Account| b.balance().cmp(&a.balance()).then(a.address.cmp(&b.address));
         if n < holders.len() {
             holders.select_nth_unstable_by(n, by_rank);
             holders.truncate(n);
@@ -221,7 +231,7 @@ impl Ledger {
 
     /// How many addresses have a positive balance.
     pub fn holders(&self) -> u64 {
-        self.accounts.iter().filter(|account| account.balance.is_positive()).count() as u64
+        self.accounts.iter().filter(|account| account.balance().is_positive()).count() as u64
     }
 
     #[inline]
@@ -236,14 +246,14 @@ impl Ledger {
         match self.account_index.place(hash, accounts.len(), is_key) {
             Place::Old(account) => account,
             Place::New(account) => {
-                accounts.push(Account { balance: Units::ZERO, address: *address });
+                accounts.push(Account::new(*address, Units::ZERO));
                 account
             }
         }
     }
 
     pub(crate) fn find_account(&self, address: Address) -> Option<u32> {
-        let is_key = |account| self.accounts[account as usize].address == address;
+        let is_key = |account| self.accounts[account].address == address;
         self.account_index.find(self.hasher.address(&address), is_key)
     }
 
@@ -273,19 +283,20 @@ impl Ledger {
 }
 
 impl Totals {
-    /// All but that there is one row more.
+    /// How many they are, and when.
     #[inline]
-    fn count(&mut self, transfer: &Transfer) {
-        self.zero_value_rows += u64::from(transfer.value == Amount::ZERO);
-        self.self_transfers += u64::from(transfer.from == transfer.to);
-        let block = transfer.block;
-        self.first_block = Some(self.first_block.map_or(block, |first| first.min(block)));
-        if self.last_block.is_none_or(|last| last < block) {
-            self.last_block = Some(block);
-            self.last_timestamp = transfer.timestamp;
-        } else if self.last_block == Some(block) {
-            self.last_timestamp = self.last_timestamp.max(transfer.timestamp);
+    fn count(&mut self, transfers: &[Transfer]) {
+        self.rows += transfers.len() as u64;
+        let blocks = transfers.iter().map(|transfer| transfer.block);
+        let Some((first, last)) = blocks.clone().min().zip(blocks.max()) else { return };
+        self.first_block = Some(self.first_block.map_or(first, |before| before.min(first)));
+        if self.last_block > Some(last) {
+            return;
         }
+        let of_last = transfers.iter().filter(|transfer| transfer.block == last);
+        let timestamp = of_last.map(|transfer| transfer.timestamp).max().flatten();
+        let before = self.last_timestamp.filter(|_| self.last_block == Some(last));
+        (self.last_block, self.last_timestamp) = (Some(last), timestamp.max(before));
     }
 }
 
@@ -429,7 +440,7 @@ pub(crate) mod tests {
         fn each_pair_that_traded_is_there_once(transfers in any_transfers(5, 100)) {
             let mut ledger = ledger(&transfers);
             ledger.settle();
-            let name = |account: u32| ledger.accounts[account as usize].address;
+            let name = |account: u32| ledger.accounts[account].address;
             let mut pairs: Vec<_> = ledger.pairs().map(|pair| (pair.accounts.map(name), pair.is_nothing)).collect();
             pairs.iter_mut().for_each(|(pair, _)| pair.sort());
             pairs.sort();
@@ -445,7 +456,7 @@ pub(crate) mod tests {
         #[test]
         fn what_was_minted_and_not_burned_is_somebodys(transfers in any_transfers(8, 60)) {
             let ledger = ledger(&transfers);
-            let balances: Units = ledger.accounts.iter().map(|account| account.balance).sum();
+            let balances: Units = ledger.accounts.iter().map(|account| account.balance()).sum();
             prop_assert_eq!(balances, ledger.totals.minted - ledger.totals.burned);
         }
 
@@ -455,7 +466,7 @@ pub(crate) mod tests {
             ledger.settle();
             let mut rows = 0;
             for Flow { flow, from, to, is_nothing } in ledger.flows() {
-                let [from, to] = [from, to].map(|account| ledger.accounts[account as usize].address);
+                let [from, to] = [from, to].map(|account| ledger.accounts[account].address);
                 let of_flow = |t: &&Transfer| t.from == from && t.to == to && (t.value == Amount::ZERO) == is_nothing;
                 let mut of_flow: Vec<&Transfer> = transfers.iter().filter(of_flow).collect();
                 of_flow.sort_by_key(|transfer| (transfer.block, transfer.log_index));
@@ -506,8 +517,8 @@ pub(crate) mod tests {
         #[test]
         fn the_top_holders_are_the_largest_in_order(transfers in any_transfers(12, 60), n in 0_usize..14) {
             let ledger = ledger(&transfers);
-            let mut holders: Vec<_> = ledger.accounts.iter().filter(|account| account.balance.is_positive()).collect();
-            holders.sort_by_key(|account| (std::cmp::Reverse(account.balance), account.address));
+            let mut holders: Vec<_> = ledger.accounts.iter().filter(|account| account.balance().is_positive()).collect();
+            holders.sort_by_key(|account| (std::cmp::Reverse(account.balance()), account.address));
             let addresses: Vec<Address> = holders.iter().take(n).map(|account| account.address).collect();
             prop_assert_eq!(ledger.top_holders(n), addresses);
             prop_assert_eq!(ledger.holders(), holders.len() as u64);
@@ -550,8 +561,8 @@ pub(crate) mod tests {
         ledger.settle();
         let five = "578960446186580977117854925043439539266349923328202820197287920039565648199675";
         assert_eq!(ledger.exchanged(0).total.to_string(), five);
-        assert_eq!(ledger.accounts[0].balance.to_string(), format!("-{five}"));
-        assert_eq!(ledger.accounts[1].balance.to_string(), five);
+        assert_eq!(ledger.accounts[0].balance().to_string(), format!("-{five}"));
+        assert_eq!(ledger.accounts[1].balance().to_string(), five);
         assert_eq!(saved(&Ledger::load(&mut &saved(&ledger)[..]).unwrap()), saved(&ledger));
     }
 

@@ -11,6 +11,7 @@ mod difference;
 mod evidence;
 mod label;
 mod ledger;
+mod memory;
 mod parameters;
 pub mod planted;
 mod random;

@@ -69,7 +69,7 @@ impl<'a> Graph<'a> {
 
     /// Whether the balance of an account is none to speak of.
     pub(super) fn kept_nothing(&self, account: u32) -> bool {
-        self.trades.dust.is_left_over(self.trades.ledger.accounts[account as usize].balance)
+        self.trades.dust.is_left_over(self.trades.ledger.accounts[account].balance())
     }
 
     /// The accounts outside the top that traded more than dust with a top holder, each with that holder's rank, once

@@ -88,7 +88,7 @@ impl Joints {
 pub(super) fn passages(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Vec<Magic> {
     let mut passed: Vec<(Address, u32, usize)> = graph
         .outsiders_where(|outsider, rank| holders[rank].reason.is_none() && graph.kept_nothing(outsider))
-        .map(|(outsider, rank)| (ledger.accounts[outsider as usize].address, outsider, rank))
+        .map(|(outsider, rank)| (ledger.accounts[outsider].address, outsider, rank))
         .collect();
     passed.sort_unstable();
     let nodes = passed.chunk_by(|a, b| a.1 == b.1).filter(|node| node.len() > 1);
@@ -116,7 +116,7 @@ impl Magic {
         }
         // What only goes on to an exchange may be the exchange's from the start: it takes deposits at such addresses.
         let is_custodian = |moved: &&Moved| {
-            let address = ledger.accounts[moved.to as usize].address;
+            let address = ledger.accounts[moved.to].address;
             matches!(hubs.reason(address, graph.degrees[moved.to as usize]), Some(Reason::Exchange | Reason::Degree))
         };
         if out.iter().all(is_custodian) {
@@ -130,9 +130,8 @@ impl Magic {
         if transactions(&out).iter().any(|tx| came.contains(tx)) {
             return None;
         }
-        let is_wallet = |other: &u32| {
-            hubs.reason(ledger.accounts[*other as usize].address, graph.degrees[*other as usize]).is_none()
-        };
+        let is_wallet =
+            |other: &u32| hubs.reason(ledger.accounts[*other].address, graph.degrees[*other as usize]).is_none();
         let others = moved().map(|moved| if moved.to == account { moved.from } else { moved.to });
         let dealt_with_few = others.filter(is_wallet).collect::<BTreeSet<u32>>().len() <= FEW;
         let is_tied = |&rank: &usize| {
@@ -189,7 +188,7 @@ impl Finder<'_> {
         let mut traded: Vec<(Address, u32, usize)> = graph
             .outsiders()
             .filter(|&(outsider, _)| touched[outsider as usize])
-            .map(|(outsider, rank)| (ledger.accounts[outsider as usize].address, outsider, rank))
+            .map(|(outsider, rank)| (ledger.accounts[outsider].address, outsider, rank))
             .collect();
         traded.sort_unstable();
         for node in traded.chunk_by(|a, b| a.1 == b.1).filter(|node| node.len() > 1) {
@@ -285,7 +284,7 @@ impl Finder<'_> {
                 continue;
             }
             let (place, rank) = (self.ledger.first_place(flow), rank as usize);
-            let sender = self.ledger.accounts[account as usize].address;
+            let sender = self.ledger.accounts[account].address;
             if first[rank].is_none_or(|(kept, from)| (place, sender) < (kept, from.sender)) {
                 first[rank] = Some((place, Arrival { sender, account, block: place.0, rank, flow }));
             }

@@ -17,17 +17,17 @@ impl Ranking {
         let mut sorted: Vec<(u64, u32)> = Vec::with_capacity(ledger.accounts.len());
         let (mut positive, mut negative_sum, mut negative) = (Units::ZERO, Units::ZERO, Vec::new());
         for (position, account) in (0..).zip(ledger.accounts.iter()) {
-            if account.balance.is_positive() {
-                positive += account.balance;
-                sorted.push((!magnitude(account.balance), position));
-            } else if account.balance.is_negative() {
-                negative_sum += account.balance;
+            if account.balance().is_positive() {
+                positive += account.balance();
+                sorted.push((!magnitude(account.balance()), position));
+            } else if account.balance().is_negative() {
+                negative_sum += account.balance();
                 negative.push(position);
             }
         }
         let rank = |account: u32| -> (Units, Address) {
-            let account = &ledger.accounts[account as usize];
-            (account.balance, account.address)
+            let account = &ledger.accounts[account];
+            (account.balance(), account.address)
         };
         negative.sort_unstable_by_key(|&account| rank(account));
 

@@ -1,90 +1,81 @@
 use std::ops::{Index, IndexMut};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::memory::Pieces;
 use crate::{Address, Units};
 
 /// A cache line of its own: finding an account by its address brings its balance along.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C, align(64))]
 pub(crate) struct Account {
-    /// Received less sent.
-    pub(crate) balance: Units,
+    balance: [u64; 5],
     pub(crate) address: Address,
+    rest: [u8; 4],
 }
 
-/// Accounts in the order they were first met. They stay where they are: a list in one piece would be copied to memory
-/// never used before whenever it grows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Accounts {
-    /// All but the last have `PIECE` accounts.
-    pieces: Vec<Vec<Account>>,
-    len: usize,
+impl Account {
+    pub(super) fn new(address: Address, balance: Units) -> Self {
+        Self { balance: balance.limbs(), address, rest: [0; 4] }
+    }
+
+    /// Received less sent.
+    #[inline]
+    pub(crate) fn balance(&self) -> Units {
+        Units::from_limbs(self.balance)
+    }
+
+    #[inline]
+    pub(super) fn receive(&mut self, value: Units) {
+        self.balance = (self.balance() + value).limbs();
+    }
+
+    #[inline]
+    pub(super) fn send(&mut self, value: Units) {
+        self.balance = (self.balance() - value).limbs();
+    }
 }
 
-const PIECE: usize = 1 << 13;
+/// Accounts in the order they were first met.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounts(Pieces<Account>);
 
 impl Accounts {
+    pub(super) fn new() -> Self {
+        Self(Pieces::new())
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
     #[inline]
     pub(super) fn get(&self, account: u32) -> Option<&Account> {
-        self.pieces.get(account as usize / PIECE)?.get(account as usize % PIECE)
+        self.0.get(account as usize)
     }
 
     #[inline]
     pub(super) fn push(&mut self, account: Account) {
-        if self.len.is_multiple_of(PIECE) {
-            // A ledger of few accounts takes little.
-            self.pieces.push(Vec::with_capacity(if self.len == 0 { 0 } else { PIECE }));
-        }
-        self.pieces[self.len / PIECE].push(account);
-        self.len += 1;
+        self.0.push(account);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.pieces.iter().flatten()
+        self.0.iter()
     }
 }
 
-impl Index<usize> for Accounts {
+impl Index<u32> for Accounts {
     type Output = Account;
 
     #[inline]
-    fn index(&self, account: usize) -> &Account {
-        &self.pieces[account / PIECE][account % PIECE]
+    fn index(&self, account: u32) -> &Account {
+        &self.0[account as usize]
     }
 }
 
-impl IndexMut<usize> for Accounts {
+impl IndexMut<u32> for Accounts {
     #[inline]
-    fn index_mut(&mut self, account: usize) -> &mut Account {
-        &mut self.pieces[account / PIECE][account % PIECE]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accounts_are_found_at_their_position_in_every_piece() {
-        let address = |number: usize| {
-            let mut address = Address::ZERO;
-            address.0[..8].copy_from_slice(&number.to_le_bytes());
-            address
-        };
-        let mut accounts = Accounts::default();
-        for number in 0..2 * PIECE + 1 {
-            assert!(accounts.get(u32::try_from(number).unwrap()).is_none());
-            accounts.push(Account { balance: Units::ZERO, address: address(number) });
-        }
-        accounts[PIECE].balance = Units::from(7);
-        assert_eq!(accounts.len(), 2 * PIECE + 1);
-        assert!(accounts.iter().enumerate().all(|(number, account)| account.address == address(number)));
-        assert!([0, PIECE - 1, PIECE, 2 * PIECE].iter().all(|&number| accounts[number].address == address(number)));
-        let rich = accounts.iter().position(|account| account.balance == Units::from(7));
-        assert_eq!(rich, Some(PIECE));
-        assert_eq!(accounts.get(u32::try_from(PIECE).unwrap()).map(|account| account.balance), Some(Units::from(7)));
+    fn index_mut(&mut self, account: u32) -> &mut Account {
+        &mut self.0[account as usize]
     }
 }

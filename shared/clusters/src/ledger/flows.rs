@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use order::Order;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::index::NONE;
 use super::{Exchanged, Moment};
+use crate::memory::Pieces;
 use crate::{Amount, Transfer, Units};
 
 /// What accounts sent each other.
@@ -16,11 +18,11 @@ use crate::{Amount, Transfer, Units};
 /// that goes in the same direction, whenever that leaves half of them or fewer, so that memory grows with pairs.
 #[derive(Clone, Debug)]
 pub(super) struct Flows {
-    keys: Vec<Key>,
+    keys: Pieces<Key>,
     /// By flow: the lower 128 bits of what it moved, least first.
-    totals: Vec<[u64; 2]>,
+    totals: Pieces<[u64; 2]>,
     /// By flow: its first transfer.
-    firsts: Vec<Moment>,
+    firsts: Pieces<Moment>,
     /// By flow: its position in `repeats`, or `NONE` for a flow of one transfer. Flows past its end are of one.
     repeated: Vec<u32>,
     repeats: Vec<Repeat>,
@@ -34,19 +36,12 @@ pub(super) struct Flows {
 
 /// One direction between two accounts, apart for transfers of something and of nothing, so that an analysis can leave
 /// the latter out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
 struct Key {
     from: u32,
     /// With `NOTHING` for transfers of nothing.
     to: u32,
-}
-
-/// A transfer to be appended: its accounts and its place in the list it comes from.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Added {
-    pub(super) from: u32,
-    pub(super) to: u32,
-    pub(super) place: usize,
 }
 
 /// Most flows are of one transfer, so what only others need is elsewhere.
@@ -97,9 +92,9 @@ const SAMPLED: usize = 1 << 6;
 impl Default for Flows {
     fn default() -> Self {
         Self {
-            keys: Vec::new(),
-            totals: Vec::new(),
-            firsts: Vec::new(),
+            keys: Pieces::new(),
+            totals: Pieces::new(),
+            firsts: Pieces::new(),
             repeated: Vec::new(),
             repeats: Vec::new(),
             excess: HashMap::new(),
@@ -111,23 +106,23 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// Those of `transfers` that `added` names.
+    /// Transfers and between whom they were.
     #[inline]
-    pub(super) fn extend(&mut self, transfers: &[Transfer], added: &[Added]) {
-        let keys = added.iter().map(|added| {
-            let is_nothing = transfers[added.place].value == Amount::ZERO;
-            Key::new(added.from, added.to, is_nothing)
-        });
-        self.keys.extend(keys);
-        let value = |added: &Added| *transfers[added.place].value.as_limbs();
+    pub(super) fn extend(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
         let first = self.totals.len();
-        self.totals.extend(added.iter().map(value).map(|[a, b, _, _]| [a, b]));
-        for (flow, [_, _, c, d]) in (first..).zip(added.iter().map(value)) {
-            if c | d != 0 {
-                self.exceed(flow, [c, d]);
+        let key = |(transfer, &[from, to]): (&Transfer, &[u32; 2])| Key::new(from, to, transfer.value == Amount::ZERO);
+        self.keys.extend(transfers.iter().zip(ends).map(key));
+        self.totals.extend(transfers.iter().map(|transfer| {
+            let [low, high, ..] = *transfer.value.as_limbs();
+            [low, high]
+        }));
+        self.firsts.extend(transfers.iter().map(Moment::of));
+        for (flow, transfer) in (first..).zip(transfers) {
+            let [_, _, low, high] = *transfer.value.as_limbs();
+            if low | high != 0 {
+                self.exceed(flow, [low, high]);
             }
         }
-        self.firsts.extend(added.iter().map(|added| Moment::of(&transfers[added.place])));
         self.state = State::Added;
     }
 
@@ -274,10 +269,11 @@ impl Flows {
         let numbers: Vec<Option<u32>> = gone.iter().map(number).collect();
         // What was repeated by then is; the rest was one transfer.
         self.repeated.resize(self.keys.len(), NONE);
-        keep(&mut self.keys, gone);
-        keep(&mut self.totals, gone);
-        keep(&mut self.firsts, gone);
-        keep(&mut self.repeated, gone);
+        self.keys.take_out(gone);
+        self.totals.take_out(gone);
+        self.firsts.take_out(gone);
+        let mut is_gone = gone.iter();
+        self.repeated.retain(|_| !is_gone.next().is_some_and(|gone| *gone));
         let excess = std::mem::take(&mut self.excess);
         let renumbered = |(flow, excess): (u32, Units)| Some((numbers[flow as usize]?, excess));
         self.excess = excess.into_iter().filter_map(renumbered).collect();
@@ -298,7 +294,7 @@ impl Flows {
 
     /// Each direction of a pair once if they are settled.
     pub(super) fn iter(&self) -> impl Iterator<Item = Flow> {
-        (0..).zip(&self.keys).map(|(flow, key)| key.flow(flow))
+        (0..).zip(self.keys.iter()).map(|(flow, key)| key.flow(flow))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -326,12 +322,6 @@ impl Flows {
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
         Exchanged { transfers, total: self.total(flow), first, last }
     }
-}
-
-/// Takes out what is gone.
-fn keep<T>(items: &mut Vec<T>, gone: &[bool]) {
-    let mut gone = gone.iter();
-    items.retain(|_| !gone.next().is_some_and(|gone| *gone));
 }
 
 impl Key {

@@ -1,6 +1,9 @@
 use std::hash::{BuildHasher, RandomState};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use crate::Address;
+use crate::memory::Room;
 
 /// Finds the position of a key in a list that holds the keys; the list is the caller's.
 ///
@@ -8,17 +11,19 @@ use crate::Address;
 /// key and growing touches none; its place follows from the upper bits, so that growing goes through memory in order.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    /// A power of two of them, at least a third empty.
-    slots: Vec<Slot>,
+    /// A power of two of them, three in sixteen empty at least.
+    slots: Room<Slot>,
     used: usize,
     /// By how much a hash is shifted to give its first slot.
     shift: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
 struct Slot {
     hash: u32,
-    position: u32,
+    /// One more than the position; 0 where there is none.
+    ordinal: u32,
 }
 
 pub(super) enum Place {
@@ -29,18 +34,16 @@ pub(super) enum Place {
 /// Positions are below this, so that the highest bit is free for other things.
 pub(super) const NONE: u32 = 1 << 31;
 
-const EMPTY: Slot = Slot { hash: 0, position: NONE };
-
 impl Index {
     pub(super) fn new() -> Self {
-        Self { slots: vec![EMPTY; 16], used: 0, shift: 32 - 4 }
+        Self { slots: Room::zeroed(16), used: 0, shift: 32 - 4 }
     }
 
     /// The position of the key with this hash for which `is_key` holds; if there is none, `len` becomes its position,
     /// and the caller appends it to its list there.
     #[inline]
     pub(super) fn place(&mut self, hash: u32, len: usize, is_key: impl Fn(u32) -> bool) -> Place {
-        if 3 * self.used >= 2 * self.slots.len() {
+        if 16 * self.used >= 13 * self.slots.as_slice().len() {
             self.grow();
         }
         match self.search(hash, is_key) {
@@ -48,7 +51,7 @@ impl Index {
             Err(slot) => {
                 let position = u32::try_from(len).ok().filter(|&position| position < NONE);
                 let position = position.expect("2^31 entries of 64 bytes or more do not fit in memory");
-                self.slots[slot] = Slot { hash, position };
+                self.slots.as_mut_slice()[slot] = Slot { hash, ordinal: position + 1 };
                 self.used += 1;
                 Place::New(position)
             }
@@ -63,15 +66,14 @@ impl Index {
     /// The position of the key, or the slot where it belongs.
     #[inline]
     fn search(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> Result<u32, usize> {
-        let mask = self.slots.len() - 1;
+        let slots = self.slots.as_slice();
+        let mask = slots.len() - 1;
         let mut at = self.first_slot(hash);
         loop {
-            let slot = self.slots[at & mask];
-            if slot.position == NONE {
-                return Err(at & mask);
-            }
-            if slot.hash == hash && is_key(slot.position) {
-                return Ok(slot.position);
+            let slot = slots[at & mask];
+            let Some(position) = slot.ordinal.checked_sub(1) else { return Err(at & mask) };
+            if slot.hash == hash && is_key(position) {
+                return Ok(position);
             }
             at += 1;
         }
@@ -86,7 +88,7 @@ impl Index {
     /// Reads the slot where a search begins.
     #[inline]
     pub(super) fn touch(&self, hash: u32) -> u32 {
-        self.slots[self.first_slot(hash)].hash
+        self.slots.as_slice()[self.first_slot(hash)].hash
     }
 
     #[inline]
@@ -96,13 +98,13 @@ impl Index {
 
     #[cold]
     fn grow(&mut self) {
-        let size = 2 * self.slots.len();
-        let old = std::mem::replace(&mut self.slots, vec![EMPTY; size]);
+        let size = 2 * self.slots.as_slice().len();
+        let old = std::mem::replace(&mut self.slots, Room::zeroed(size));
         self.shift = self.shift.checked_sub(1).expect("2^31 entries of 64 bytes or more do not fit in memory");
-        for slot in old.into_iter().filter(|slot| slot.position != NONE) {
+        for slot in old.as_slice().iter().filter(|slot| slot.ordinal != 0) {
             // All keys differ, so only an empty slot ends the search.
             if let Err(free) = self.search(slot.hash, |_| false) {
-                self.slots[free] = slot;
+                self.slots.as_mut_slice()[free] = *slot;
             }
         }
     }

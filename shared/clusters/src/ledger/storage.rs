@@ -51,7 +51,7 @@ impl Ledger {
         writer.length(self.accounts.len());
         for account in self.accounts.iter() {
             writer.bytes(&account.address.0);
-            writer.units(account.balance);
+            writer.units(account.balance());
             writer.end_record()?;
         }
         writer.length(self.flows.len());
@@ -110,19 +110,19 @@ impl Ledger {
         if address == Address::ZERO || self.accounts.len() == known {
             return Err(LedgerError::Damaged("an account is there twice or is the zero address"));
         }
-        self.accounts[account as usize] = Account { balance, address };
+        self.accounts[account] = Account::new(address, balance);
         Ok(())
     }
 
     fn check_balances(&self) -> Result<(), LedgerError> {
         let mut absolute = Units::ZERO;
         for account in self.accounts.iter() {
-            absolute += if account.balance.is_negative() { -account.balance } else { account.balance };
+            absolute += if account.balance().is_negative() { -account.balance() } else { account.balance() };
             if absolute.is_negative() {
                 return Err(LedgerError::Damaged("balances are too large"));
             }
         }
-        let sum: Units = self.accounts.iter().map(|account| account.balance).sum();
+        let sum: Units = self.accounts.iter().map(|account| account.balance()).sum();
         if sum != self.totals.minted - self.totals.burned {
             return Err(LedgerError::Damaged("balances do not add up to what was minted and not burned"));
         }

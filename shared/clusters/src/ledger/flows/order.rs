@@ -1,6 +1,9 @@
 use std::ops::RangeInclusive;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use super::Key;
+use crate::memory::{Pieces, Room};
 
 /// Flows in the order of their pairs.
 #[derive(Clone, Debug, Default)]
@@ -8,7 +11,9 @@ pub(super) struct Order {
     /// The flows by the later of their accounts: those of account `a` are from `starts[a]` to before `starts[a + 1]`.
     /// There they stand by the earlier account, then by age.
     starts: Vec<u32>,
-    entries: Vec<Entry>,
+    entries: Room<Entry>,
+    /// How many entries there are.
+    length: usize,
 }
 
 /// So many groups of accounts, at most, are filled side by side, each at a place of its own in memory: the processor
@@ -20,20 +25,22 @@ const SIZES: RangeInclusive<u32> = 1 << 6..=1 << 16;
 impl Order {
     /// Two passes, so that neither jumps about in more memory than the caches hold: into groups of neighbouring accounts,
     /// then within each group. Of two accounts the later has fewer flows, most have few.
-    pub(super) fn of(keys: &[Key], accounts: usize) -> Self {
+    pub(super) fn of(keys: &Pieces<Key>, accounts: usize) -> Self {
         let accounts = super::position(accounts);
         let size = accounts.div_ceil(GROUPS).next_power_of_two().clamp(*SIZES.start(), *SIZES.end());
         let shift = size.trailing_zeros();
         let mut groups = vec![0_u32; (accounts >> shift) as usize + 1];
-        for key in keys {
+        for key in keys.iter() {
             groups[(key.later() >> shift) as usize] += 1;
         }
         sum_up(&mut groups);
-        let mut entries = vec![Entry(0); keys.len()];
+        let mut room = Room::zeroed(keys.len());
+        let entries = room.as_mut_slice();
         // The account of an entry, counted from the first of its group.
-        let mut members = vec![0_u16; keys.len()];
+        let mut members = Room::zeroed(keys.len());
+        let members = members.as_mut_slice();
         // From behind, so that each group's number ends as its beginning.
-        for (flow, key) in keys.iter().enumerate().rev() {
+        for (flow, key) in (0..keys.len()).rev().zip(keys.iter().rev()) {
             let later = key.later();
             let place = &mut groups[(later >> shift) as usize];
             *place -= 1;
@@ -65,29 +72,34 @@ impl Order {
             }
             starts.iter_mut().for_each(|place| *place += start);
         }
-        Self { starts, entries }
+        Self { starts, entries: room, length: keys.len() }
     }
 
     /// By the new number of each flow, below that of the flows after it; those that have none go.
     pub(super) fn renumber(&mut self, numbers: &[Option<u32>]) {
+        let entries = self.entries.as_mut_slice();
         let mut kept = 0;
         let mut start = 0;
         for end in self.starts.iter_mut().skip(1) {
             for place in start..*end {
-                let entry = self.entries[place as usize];
+                let entry = entries[place as usize];
                 if let Some(flow) = numbers[entry.flow() as usize] {
-                    self.entries[kept] = entry.renumbered(flow);
+                    entries[kept] = entry.renumbered(flow);
                     kept += 1;
                 }
             }
             start = std::mem::replace(end, super::position(kept));
         }
-        self.entries.truncate(kept);
+        self.length = kept;
+    }
+
+    fn entries(&self) -> &[Entry] {
+        &self.entries.as_slice()[..self.length]
     }
 
     /// The flows of each pair.
     pub(super) fn by_pair(&self) -> impl Iterator<Item = &[Entry]> {
-        self.entries.chunk_by(|_, next| !next.begins())
+        self.entries().chunk_by(|_, next| !next.begins())
     }
 
     /// For each pair its accounts, the earlier first, and its place.
@@ -106,7 +118,7 @@ impl Order {
     /// The flows of the pair at this place.
     #[inline]
     pub(super) fn at(&self, place: u32) -> impl Iterator<Item = Entry> {
-        let (first, rest) = self.entries[place as usize..].split_first().expect("a pair has a flow");
+        let (first, rest) = self.entries()[place as usize..].split_first().expect("a pair has a flow");
         std::iter::once(*first).chain(rest.iter().copied().take_while(|entry| !entry.begins()))
     }
 }
@@ -136,7 +148,8 @@ fn begin_pairs(entries: &mut [Entry]) {
 
 /// A flow among those of its later account, packed so that sorting sorts by the earlier account, then by age: that
 /// account in 31 bits, the flow in 30, and a bit each for the beginning of a pair, the direction, and nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(transparent)]
 pub(super) struct Entry(u64);
 
 impl Entry {
