@@ -25,9 +25,6 @@ use crate::report::{
 };
 use crate::{Address, Funded, Kind, Labels, Parameters, Subject, Units};
 
-/// How many negative balances a report names.
-const WORST: usize = 50;
-
 /// Finds out who really holds a token.
 ///
 /// * A *holder* has a positive balance; the report looks at the `top` largest.
@@ -240,7 +237,7 @@ impl Findings<'_> {
             burned: totals.burned,
             circulating: self.circulating,
             positive: ranking.positive,
-            negative_count: ranking.negative.len() as u64,
+            negative_count: ranking.negative_count,
             negative_sum: ranking.negative_sum,
             zero_to_zero: totals.zero_to_zero,
             display: SupplyDisplay {
@@ -454,12 +451,19 @@ impl Findings<'_> {
         let mut adjusted =
             Descending::of(positive - excluded.sum(), entities(&|holder: &Ranked| holder.reason.is_none()));
         // No party is smaller than a member of it, so all three go on with the same amounts.
-        for &account in rest {
-            let amount = self.ledger.accounts[account].balance();
-            let nearest = amount.to_f64();
-            by_holder.add(amount, nearest);
-            by_entity.add(amount, nearest);
-            adjusted.add(amount, nearest);
+        let mut amounts = [Units::ZERO; 64];
+        for some in rest.chunks(amounts.len()) {
+            // They lie far apart: asking for many at once, memory answers them side by side.
+            amounts
+                .iter_mut()
+                .zip(some)
+                .for_each(|(amount, &account)| *amount = self.ledger.accounts[account].balance());
+            for &amount in &amounts[..some.len()] {
+                let nearest = amount.to_f64();
+                by_holder.add(amount, nearest);
+                by_entity.add(amount, nearest);
+                adjusted.add(amount, nearest);
+            }
         }
         let by_entity_adjusted = adjusted.finish();
         let score = score(&by_entity_adjusted);
@@ -480,7 +484,7 @@ impl Findings<'_> {
             self_transfers: self.ledger.totals.self_transfers,
             unknown_fundings: self.joints.unfunded,
             crowded_acquisitions: self.joints.crowded,
-            negative: self.ranking.negative.iter().take(WORST).map(negative).collect(),
+            negative: self.ranking.worst.iter().map(negative).collect(),
         }
     }
 }

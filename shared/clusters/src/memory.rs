@@ -18,22 +18,26 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout + Copy> Plain for T {}
 #[derive(Debug)]
 pub(crate) enum Room<T> {
     Small(Vec<T>),
-    Large(MmapMut),
+    /// Its length in bytes may be less than the mapping's.
+    Large(MmapMut, usize),
 }
 
 /// The size of a large page, as a rule.
-const LARGE: usize = 2 << 20;
+const PAGE: usize = 2 << 20;
+/// A large page costs about as much as small ones for so many bytes.
+const LARGE: usize = PAGE / 4;
 
 impl<T: Plain> Room<T> {
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>());
         if bytes >= LARGE
-            && let Ok(map) = MmapMut::map_anon(bytes)
+            && let Some(whole_pages) = bytes.checked_next_multiple_of(PAGE)
+            && let Ok(map) = MmapMut::map_anon(whole_pages)
         {
             // A system without large pages says no; it gives small ones.
             #[cfg(target_os = "linux")]
             drop(map.advise(memmap2::Advice::HugePage));
-            return Self::Large(map);
+            return Self::Large(map, bytes);
         }
         Self::Small(T::new_vec_zeroed(length).expect("memory"))
     }
@@ -42,7 +46,7 @@ impl<T: Plain> Room<T> {
     pub(crate) fn as_slice(&self) -> &[T] {
         match self {
             Self::Small(list) => list,
-            Self::Large(map) => <[T]>::ref_from_bytes(map).expect(FITS),
+            Self::Large(map, bytes) => <[T]>::ref_from_bytes(&map[..*bytes]).expect(FITS),
         }
     }
 
@@ -50,12 +54,12 @@ impl<T: Plain> Room<T> {
     pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
         match self {
             Self::Small(list) => list,
-            Self::Large(map) => <[T]>::mut_from_bytes(map).expect(FITS),
+            Self::Large(map, bytes) => <[T]>::mut_from_bytes(&mut map[..*bytes]).expect(FITS),
         }
     }
 }
 
-const FITS: &str = "a mapping begins at a page and is as long as its list";
+const FITS: &str = "a mapping begins at a page and is as long as its list or longer";
 
 impl<T: Plain> Clone for Room<T> {
     fn clone(&self) -> Self {
@@ -81,7 +85,7 @@ mod tests {
             let mut room = Room::<[u64; 2]>::zeroed(length);
             assert!(room.as_slice().iter().all(|numbers| *numbers == [0; 2]));
             assert_eq!(room.as_slice().len(), length);
-            assert_eq!(matches!(room, Room::Large(_)), 16 * length >= LARGE);
+            assert_eq!(matches!(room, Room::Large(..)), 16 * length >= LARGE);
             if let Some(last) = room.as_mut_slice().last_mut() {
                 *last = [1, 2];
             }

@@ -31,7 +31,8 @@ impl Units {
 
     #[inline]
     pub fn is_positive(self) -> bool {
-        !self.is_negative() && self.0 != Limbs::ZERO
+        let [a, b, c, d, e] = self.limbs();
+        (a | b | c | d | e) != 0 && !self.is_negative()
     }
 
     /// The nearest `f64`.

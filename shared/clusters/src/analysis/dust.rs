@@ -8,6 +8,8 @@ use crate::{Parameters, Units};
 pub(super) struct Dust {
     /// Less than this in both directions together is dust.
     least: Units,
+    /// Nothing is less.
+    is_none: bool,
 }
 
 impl Dust {
@@ -15,7 +17,8 @@ impl Dust {
     /// transfers of nothing included.
     pub(super) fn of(supply: Units, parameters: &Parameters) -> Self {
         let parts = if parameters.count_all() { 0 } else { parameters.dust_parts_per_billion };
-        Self { least: parts_per_billion(supply, parts) }
+        let least = parts_per_billion(supply, parts);
+        Self { least, is_none: !least.is_positive() }
     }
 
     /// Whether a balance is none at all, or less than would count as a transfer.
@@ -24,7 +27,7 @@ impl Dust {
     }
 
     pub(super) fn is_pair(self, ledger: &Ledger, pair: Pair) -> bool {
-        if !self.least.is_positive() {
+        if self.is_none {
             return false;
         }
         let mut exchanged = Units::ZERO;

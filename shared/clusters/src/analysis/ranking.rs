@@ -1,35 +1,49 @@
 use crate::ledger::Ledger;
 use crate::{Address, Units};
 
+/// How many negative balances a report names.
+const WORST: usize = 50;
+
 /// The holders by rank, and who has less than nothing.
 pub(super) struct Ranking {
     /// Accounts with a positive balance, by balance, then address.
     pub(super) holders: Vec<u32>,
     /// Sum of the positive balances.
     pub(super) positive: Units,
-    /// Accounts with a negative balance, lowest first, then by address.
-    pub(super) negative: Vec<u32>,
+    /// How many accounts have a negative balance.
+    pub(super) negative_count: u64,
     pub(super) negative_sum: Units,
+    /// The `WORST` of them, lowest first, then by address.
+    pub(super) worst: Vec<u32>,
 }
 
 impl Ranking {
     pub(super) fn of(ledger: &Ledger) -> Self {
         let mut sorted: Vec<(u64, u32)> = Vec::with_capacity(ledger.accounts.len());
-        let (mut positive, mut negative_sum, mut negative) = (Units::ZERO, Units::ZERO, Vec::new());
+        let mut negative: Vec<(u64, u32)> = Vec::new();
+        let (mut positive, mut negative_sum) = (Units::ZERO, Units::ZERO);
         for (position, account) in (0..).zip(ledger.accounts.iter()) {
-            if account.balance().is_positive() {
-                positive += account.balance();
-                sorted.push((!magnitude(account.balance()), position));
-            } else if account.balance().is_negative() {
-                negative_sum += account.balance();
-                negative.push(position);
+            let balance = account.balance();
+            if balance.is_positive() {
+                positive += balance;
+                sorted.push((!magnitude(balance), position));
+            } else if balance.is_negative() {
+                negative_sum += balance;
+                negative.push((!magnitude(-balance), position));
             }
         }
         let rank = |account: u32| -> (Units, Address) {
             let account = &ledger.accounts[account];
             (account.balance(), account.address)
         };
-        negative.sort_unstable_by_key(|&account| rank(account));
+        let negative_count = negative.len() as u64;
+        if negative.len() > WORST {
+            let (_, &mut (last, _), _) = negative.select_nth_unstable(WORST - 1);
+            negative.retain(|&(magnitude, _)| magnitude <= last);
+        }
+        let mut worst: Vec<u32> = negative.into_iter().map(|(_, account)| account).collect();
+        worst.sort_unstable_by_key(|&account| rank(account));
+        worst.truncate(WORST);
 
         sorted.sort_unstable();
         for alike in sorted.chunk_by_mut(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
@@ -39,7 +53,7 @@ impl Ranking {
             });
         }
         let holders = sorted.into_iter().map(|(_, account)| account).collect();
-        Self { holders, positive, negative, negative_sum }
+        Self { holders, positive, negative_count, negative_sum, worst }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Order {
 
 /// So many groups of accounts, at most, are filled side by side, each at a place of its own in memory: the processor
 /// keeps about as many pages at hand.
-const GROUPS: u32 = 1 << 10;
+const GROUPS: u32 = 1 << 8;
 /// A group has so many accounts, at least and at most.
 const SIZES: RangeInclusive<u32> = 1 << 6..=1 << 16;
 
