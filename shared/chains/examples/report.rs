@@ -5,6 +5,7 @@
 //! * `run FILE` reports, hubs and transfers of nothing included, so that plain connected components are the answer;
 //! * `scan FILE` reads the rows and drops them;
 //! * `memory ROWS` reports from transfers in memory;
+//! * `checkpoint ROWS` adds transfers up, saves the sum, and loads it again, for what memory that takes;
 //! * `limits FILE` reads the file's bytes from memory, and memory at random: what no program here can be faster than.
 
 #![expect(clippy::print_stdout, reason = "a program for the command line")]
@@ -21,6 +22,8 @@ use serde_json::json;
 
 const SEED: u64 = 1;
 
+const ROWS_AT_ONCE: usize = 1024;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
@@ -31,8 +34,12 @@ fn main() -> Result<()> {
         ["run", path] => run(path)?,
         ["scan", path] => scan(path)?,
         ["memory", rows] => memory(rows.parse()?)?,
+        ["checkpoint", rows] => checkpoint(rows.parse()?)?,
         ["limits", path] => limits(path)?,
-        _ => return Err("usage: report write ROWS PATH | run FILE | scan FILE | memory ROWS | limits FILE".into()),
+        _ => {
+            let usage = "write ROWS PATH | run FILE | scan FILE | memory ROWS | checkpoint ROWS | limits FILE";
+            return Err(format!("usage: report {usage}").into());
+        }
     };
     println!("{answer}");
     Ok(())
@@ -128,6 +135,35 @@ fn least(transfers: &[Transfer]) -> Result<f64> {
     let seconds = cpu_seconds() - start;
     black_box((balances, kept));
     Ok(seconds)
+}
+
+fn checkpoint(rows: u64) -> Result<serde_json::Value> {
+    let mut ledger = Ledger::new();
+    let mut batch = Vec::with_capacity(ROWS_AT_ONCE);
+    for transfer in transfers(rows)? {
+        batch.push(transfer);
+        if batch.len() == ROWS_AT_ONCE {
+            ledger.extend_from_slice(&batch);
+            batch.clear();
+        }
+    }
+    ledger.extend_from_slice(&batch);
+    let added = peak_bytes();
+    let start = cpu_seconds();
+    let mut saved = Vec::new();
+    ledger.save(&mut saved)?;
+    let (end, peak) = (cpu_seconds(), peak_bytes());
+    drop(ledger);
+    let loaded = Ledger::load(&mut saved.as_slice())?;
+    Ok(json!({
+        "rows": loaded.rows(),
+        "addedPeakBytes": added,
+        "savedBytes": saved.len(),
+        "savedPeakBytes": peak,
+        "loadedPeakBytes": peak_bytes(),
+        "saveSeconds": end - start,
+        "loadSeconds": cpu_seconds() - end,
+    }))
 }
 
 fn limits(path: &str) -> Result<serde_json::Value> {

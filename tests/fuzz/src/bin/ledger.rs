@@ -29,7 +29,7 @@ fuzz_target!(|input: Input<'_>| {
         Input::Rows { rows, edits, sealed } => {
             let mut ledger = Ledger::new();
             ledger.extend_from_slice(&rows.iter().map(transfer).collect::<Vec<_>>());
-            let mut saved = save(&ledger);
+            let mut saved = save(&mut ledger);
             let edited = !edits.is_empty();
             for (at, byte) in edits.into_iter().take(8) {
                 let at = usize::from(at) % saved.len();
