@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use access::tables::{SEGMENTS, Table};
-use access::{AccessError, Dao, Row};
+use access::{AccessError, Dao, JobError, Kind, Row};
 use app::App;
 use bytes::Bytes;
 use chains::segment::{self, Segment};
@@ -47,6 +47,8 @@ pub(crate) struct Tally {
     moved: bool,
     /// The run it is in, for as long as it is.
     open: Option<(u64, Arc<Segment>)>,
+    /// How many bytes the ledger may take.
+    most: u64,
 }
 
 /// Where a token's tallies are kept.
@@ -57,16 +59,9 @@ pub(crate) struct Tallies {
 }
 
 impl Tally {
-    pub(crate) fn new() -> Self {
-        Self::of(Ledger::new(), 0)
-    }
-
-    pub(crate) fn of(ledger: Ledger, next: u64) -> Self {
-        Self { begun: ledger.rows(), ledger, next, moved: false, open: None }
-    }
-
     /// Adds what is kept of the blocks up to and including `until`. `false`: this invocation's time is up before. What
-    /// is told goes from one fraction to another over all runs.
+    /// is told goes from one fraction to another over all runs. A token that takes more memory than there is ends the
+    /// job.
     pub(crate) async fn advance(
         &mut self,
         kept: &Kept,
@@ -84,11 +79,18 @@ impl Tally {
             progress.tell(stage, from + (to - from) * share(at, segments.len())).await?;
             if let Some(segment) = self.open(kept, row).await? {
                 let (mut ledger, next) = (std::mem::take(&mut self.ledger), self.next);
+                let most = self.most;
                 self.ledger = blocking(move || {
                     ledger.extend_from_slice(within(&segment.transfers, next, until));
+                    if ledger.bytes() > most {
+                        ledger.settle();
+                    }
                     ledger
                 })
                 .await?;
+                if self.ledger.bytes() > most {
+                    return Err(too_large(&self.ledger, row.through_block, until));
+                }
                 self.moved = true;
             }
             self.next = self.next.max(row.through_block.min(until) + 1);
@@ -124,6 +126,15 @@ impl Tally {
     }
 }
 
+fn too_large(ledger: &Ledger, block: u64, until: u64) -> RunError {
+    let (rows, megabytes) = (ledger.rows(), ledger.bytes() / 1_000_000);
+    let detail = format!(
+        "The token has too many holders and pairs of them to be added up: {rows} transfers up to block {block}, of {until}, \
+         take {megabytes} MB. A report of an earlier block may fit: block={block} is too late."
+    );
+    RunError::Discard(JobError::new(Kind::Invalid, "token_too_large", detail))
+}
+
 /// Those of the blocks `from..=until`; ordered by block, as a run is.
 fn within(transfers: &[Transfer], from: u64, until: u64) -> &[Transfer] {
     let begin = transfers.partition_point(|transfer| transfer.block < from);
@@ -152,12 +163,12 @@ impl Tallies {
                 && let Some(ledger) = load(bytes, 0).await?
                 && ledger.rows() == row.rows
             {
-                return Ok(Tally::of(ledger, row.from_block));
+                return Ok(self.tally(ledger, row.from_block));
             }
             let Some(before) = row.from_block.checked_sub(1) else { break };
             bound = before;
         }
-        Ok(Tally::new())
+        Ok(self.tally(Ledger::new(), 0))
     }
 
     /// Keeps a tally of everything there is for later ones to begin with, once enough is new in it.
@@ -202,7 +213,7 @@ impl Tallies {
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
         let Ok(Carried { next, begun, rest }) = serde_json::from_slice(&bytes[..end]) else { return Ok(None) };
         let ledger = load(bytes, end + 1).await?;
-        Ok(ledger.map(|ledger| (Tally { begun, ..Tally::of(ledger, next) }, rest)))
+        Ok(ledger.map(|ledger| (Tally { begun, ..self.tally(ledger, next) }, rest)))
     }
 
     /// Leaves the tally for this job's next invocation. Lost, it is made again.
@@ -221,6 +232,11 @@ impl Tallies {
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "what a job carried was not removed");
         }
+    }
+
+    fn tally(&self, ledger: Ledger, next: u64) -> Tally {
+        let most = self.app.settings.ledger_bytes;
+        Tally { begun: ledger.rows(), ledger, next, moved: false, open: None, most }
     }
 
     fn rows(&self) -> String {

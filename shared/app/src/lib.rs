@@ -54,6 +54,8 @@ pub struct Settings {
     pub metadata: Freshness,
     /// How many transfers are added up beyond the last checkpoint of a token before another is kept.
     pub checkpoint_rows: u64,
+    /// How much memory adding up one token may take; what takes more fails with a reason.
+    pub ledger_bytes: u64,
     pub limits: Strictness,
     pub pages: Pages,
     /// Where this API is reached from outside: links in letters that lead to it rather than to the front end.
@@ -72,6 +74,7 @@ impl Default for Settings {
             reports: Freshness::default(),
             metadata: Freshness::default(),
             checkpoint_rows: 250_000,
+            ledger_bytes: 1_500_000_000,
             limits: Strictness::default(),
             letterhead: pages.letterhead(product),
             pages,

@@ -201,8 +201,14 @@ impl Ledger {
         self.flows.sort(self.accounts.len());
     }
 
-    /// Adds up what was sent between the same two, and sorts.
-    pub(crate) fn settle(&mut self) {
+    /// The memory it takes, about.
+    pub fn bytes(&self) -> u64 {
+        (size_of::<Account>() * self.accounts.len() + self.account_index.bytes() + self.flows.bytes()) as u64
+    }
+
+    /// Adds up what was sent between the same two. This changes nothing of what the ledger says; it may take less memory
+    /// then.
+    pub fn settle(&mut self) {
         self.flows.settle(self.accounts.len());
     }
 

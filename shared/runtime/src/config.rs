@@ -129,6 +129,7 @@ impl Config {
             reports: freshness("REPORT_STALENESS_SECONDS", 21_600)?,
             metadata: freshness("METADATA_STALENESS_SECONDS", 1800)?,
             checkpoint_rows: Settings::default().checkpoint_rows,
+            ledger_bytes: ledger_bytes(lookup)?,
             limits: Strictness::AsWritten,
             keys: Settings::default().keys,
         };
@@ -181,6 +182,14 @@ impl Config {
     }
 }
 
+/// Half of the function's memory: saving what was added up takes up to two thirds as much again.
+fn ledger_bytes(lookup: Lookup<'_>) -> Result<u64, ConfigError> {
+    const NAME: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+    let Some(text) = lookup(NAME) else { return Ok(Settings::default().ledger_bytes) };
+    let megabytes: u64 = text.parse().map_err(|_| ConfigError::Bad { name: NAME, expected: "whole megabytes" })?;
+    Ok(megabytes * (1 << 20) / 2)
+}
+
 /// `REDIS_URL`, which may be a bare host with its port in `REDIS_PORT`; `default` asks for this machine's.
 pub(crate) fn redis_url(lookup: Lookup<'_>) -> Result<Option<Secret>, ConfigError> {
     let Some(url) = lookup("REDIS_URL").filter(|url| !url.trim().is_empty()) else { return Ok(None) };
@@ -219,6 +228,8 @@ mod tests {
         assert_eq!(config.aws.config.region, "eu-west-2");
         assert_eq!(config.settings.reports.staleness, Duration::from_secs(21_600));
         assert!(config.redis_url.is_none());
+        let config = with(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008")]).unwrap();
+        assert_eq!(config.settings.ledger_bytes, 1504 << 20);
     }
 
     #[test]
@@ -227,6 +238,7 @@ mod tests {
             ("REPORT_STALENESS_SECONDS", "soon"),
             ("ALLOW_CREDENTIALS", "maybe"),
             ("MAX_BODY_BYTES", "-1"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much"),
             ("TLS_ROOTS", "mine"),
         ] {
             let error = with(&[(name, value)]).unwrap_err().to_string();

@@ -301,6 +301,12 @@ impl Flows {
         self.keys.len()
     }
 
+    /// With what sorting takes.
+    pub(super) fn bytes(&self) -> usize {
+        let of_flow = size_of::<Key>() + size_of::<[u64; 2]>() + size_of::<Moment>() + Order::BYTES;
+        of_flow * self.keys.len() + size_of::<u32>() * self.repeated.len() + size_of::<Repeat>() * self.repeats.len()
+    }
+
     pub(super) fn first(&self, flow: u32) -> &Moment {
         &self.firsts[flow as usize]
     }

@@ -39,6 +39,10 @@ impl Index {
         Self { slots: Room::zeroed(16), used: 0, shift: 32 - 4 }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.slots.as_slice())
+    }
+
     /// The position of the key with this hash for which `is_key` holds; if there is none, `len` becomes its position,
     /// and the caller appends it to its list there.
     #[inline]

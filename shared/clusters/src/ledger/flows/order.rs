@@ -23,6 +23,9 @@ const GROUPS: u32 = 1 << 8;
 const SIZES: RangeInclusive<u32> = 1 << 6..=1 << 16;
 
 impl Order {
+    /// What a flow takes.
+    pub(super) const BYTES: usize = size_of::<Entry>();
+
     /// Two passes, so that neither jumps about in more memory than the caches hold: into groups of neighbouring accounts,
     /// then within each group. Of two accounts the later has fewer flows, most have few.
     pub(super) fn of(keys: &Pieces<Key>, accounts: usize) -> Self {
