@@ -196,7 +196,6 @@ impl Entry {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "30 bits are left")]
     pub(super) fn flow(self) -> u32 {
         ((self.0 & Self::FLOW) >> 3) as u32
     }
