@@ -48,14 +48,25 @@ impl Wanted {
 
     /// How many results there were before.
     fn before(self) -> usize {
-        if self == Self::Renewal { EARLIER.len() } else { 0 }
+        usize::from(self == Self::Renewal)
     }
 }
 
-/// How far the chain had got at each refresh before a renewal, in hundredths; the next removes the oldest checkpoint.
-const EARLIER: [u64; 3] = [40, 55, 70];
+/// How far the chain had got at the report before a renewal, in hundredths.
+const EARLIER: u64 = 70;
 /// And how far when it is asked for.
 const NOW: u64 = 85;
+
+/// Two, so that the renewal's own is one too many.
+async fn older_checkpoints(world: &World) {
+    let token = format!("{CHAIN}/{}", world.token);
+    let checkpoints = Dao::<CheckpointRow>::open(&world.app.tables, &world.app.rao);
+    for percent in [20, 40] {
+        let row = CheckpointRow { from_block: world.at(percent), rows: 1 };
+        checkpoints.insert_new(&format!("checkpoints/{token}"), &row).await.unwrap();
+        std::fs::write(world.dir().join(row.place(&token)), "of an older version").unwrap();
+    }
+}
 
 /// A world of its own but for the engine of the tables, in which it has a token of its own.
 async fn world(ground: Option<&Arc<Ground>>) -> World {
@@ -74,12 +85,11 @@ async fn asked(wanted: Wanted, ground: Option<&Arc<Ground>>) -> World {
     let path = world.path(wanted.path());
     let span = world.at(100) - world.at(0);
     if wanted == Wanted::Renewal {
-        for percent in EARLIER {
-            *world.source.safe.lock().unwrap() = Some(world.at(percent));
-            world.ann().get(&path).await;
-            assert_eq!(world.work().await, 1);
-            world.clock.advance(STALENESS + Duration::from_secs(1));
-        }
+        *world.source.safe.lock().unwrap() = Some(world.at(EARLIER));
+        world.ann().get(&path).await.assert(202);
+        assert_eq!(world.work().await, 1);
+        older_checkpoints(&world).await;
+        world.clock.advance(STALENESS + Duration::from_secs(1));
         *world.source.safe.lock().unwrap() = Some(world.at(NOW));
         world.source.now(Behaviour::InPieces(span / 12));
         world.ann().get(&path).await.assert(200);
@@ -201,6 +211,13 @@ impl Row for RunRow {
 #[serde(rename_all = "camelCase")]
 struct CheckpointRow {
     from_block: u64,
+    rows: u64,
+}
+
+impl CheckpointRow {
+    fn place(&self, token: &str) -> String {
+        format!("transfers/{token}/before-{:012}.ledger", self.from_block)
+    }
 }
 
 impl Row for CheckpointRow {
@@ -241,7 +258,7 @@ async fn assert_named(world: &World) -> usize {
     assert!(named.is_subset(&objects), "every run has its object");
     let checkpoints = rows::<CheckpointRow>(world, &format!("checkpoints/{token}")).await;
     assert!(checkpoints.len() <= 3, "{checkpoints:?}");
-    named.extend(checkpoints.iter().map(|row| format!("transfers/{token}/before-{:012}.ledger", row.from_block)));
+    named.extend(checkpoints.iter().map(|row| row.place(&token)));
     let arriving = rows::<ArrivingRow>(world, &format!("arriving/{token}")).await;
     let on_their_way = arriving.len();
     named.extend(arriving.into_iter().map(|row| row.blob));

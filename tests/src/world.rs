@@ -66,7 +66,6 @@ pub(crate) struct Ground {
 /// A process of a [`World`]'s deployment that dies at one of its calls.
 pub(crate) struct Doomed {
     pub(crate) app: App,
-    pub(crate) router: Router,
     pub(crate) faults: Arc<Faults>,
     /// As this process speaks to it.
     pub(crate) queue: Arc<dyn Queue>,
@@ -214,9 +213,8 @@ impl World {
             redis: tier,
             ids,
         });
-        let router = holdfast::router(&app, &Edge::default()).unwrap();
         faults.stop(at, moment);
-        Doomed { app, router, faults, queue, _tables: tables, _redis: redis }
+        Doomed { app, faults, queue, _tables: tables, _redis: redis }
     }
 
     /// For another world to stand on.
@@ -409,6 +407,12 @@ impl World {
     /// Says that messages may be left when the test ends.
     pub(crate) fn leaves_messages(&self) {
         self.drained.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Doomed {
+    pub(crate) fn router(&self) -> Router {
+        holdfast::router(&self.app, &Edge::default()).unwrap()
     }
 }
 
