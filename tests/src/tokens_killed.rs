@@ -11,6 +11,7 @@ use access::tables::{REPORTS, SEGMENTS, Table};
 use access::{Clock, Dao, Delivery, JobState, Jobs, Queue, Row};
 use app::App;
 use clusters::{Address, Labels, Parameters};
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{MOMENTS, Moment};
@@ -54,8 +55,9 @@ impl Wanted {
 
 /// How far the chain had got at the report before a renewal, in hundredths.
 const EARLIER: u64 = 70;
-/// And how far when it is asked for.
+/// How far when it is asked for, and how far when others go on with it.
 const NOW: u64 = 85;
+const LATER: u64 = 90;
 
 /// Two, so that the renewal's own is one too many.
 async fn older_checkpoints(world: &World) {
@@ -296,27 +298,52 @@ async fn at_each_call(wanted: Wanted) {
     let (calls, death) = run(&world, wanted, &process).await;
     assert!(death.is_none());
     let early = (wanted == Wanted::Renewal).then(|| world.at(NOW));
-    let (of_early, of_all) = (from_scratch(wanted, early, &ground).await, from_scratch(wanted, None, &ground).await);
+    let late = (wanted == Wanted::Renewal).then(|| world.at(LATER));
+    let (of_early, of_late) = (from_scratch(wanted, early, &ground).await, from_scratch(wanted, late, &ground).await);
     assert_eq!(answered(&world, wanted).await, of_early);
     assert_whole(&world, wanted, early.unwrap_or(world.at(100)), None).await;
 
+    let lives = MOMENTS.map(|moment| {
+        let (of_early, of_late) = (of_early.clone(), of_late.clone());
+        tokio::spawn(async move { killed_at_each(wanted, moment, calls, &of_early, &of_late).await })
+    });
     let (mut kills, mut on_their_way) = (0, 0);
-    for (at, moment) in (1..=calls).flat_map(|at| MOMENTS.map(|moment| (at, moment))) {
-        let world = asked(wanted, Some(&ground)).await;
+    for lived in join_all(lives).await {
+        let (killed, left) = lived.unwrap();
+        kills += killed;
+        on_their_way += left;
+    }
+    println!("{wanted:?}: {calls} calls, killed before and after each: {kills} kills, {on_their_way} left an object");
+    assert!(calls > 40, "{calls}");
+    assert!(on_their_way > 0 || wanted != Wanted::Renewal, "the chain has gone on");
+    assert_eq!(kills, 2 * calls);
+}
+
+/// Kills at this moment of each call, in a world for each; how often, and how often an object was left on its way.
+async fn killed_at_each(wanted: Wanted, moment: Moment, calls: usize, of_early: &str, of_late: &str) -> (usize, usize) {
+    let (mut kills, mut on_their_way) = (0, 0);
+    let mut ground = None;
+    for at in 1..=calls {
+        let world = asked(wanted, ground.as_ref()).await;
+        ground.get_or_insert_with(|| world.ground());
         let process = world.doomed(at, moment).await;
         let (reached, death) = run(&world, wanted, &process).await;
         let death = death.unwrap_or_else(|| panic!("no call {at}, only {reached}"));
         drop(process);
         kills += 1;
-        *world.source.safe.lock().unwrap() = None;
+        let renewed = wanted == Wanted::Renewal;
+        if renewed {
+            *world.source.safe.lock().unwrap() = Some(world.at(LATER));
+        }
         // What is there after a call is there before the next: there once the message comes first, once the sweep.
         live_on(&world, &wanted.job(&world), death.delivery.clone(), moment == Moment::Before).await;
-        let (made, head) = match early {
-            Some(early) if death.was_done => (&of_early, early),
-            _ => (&of_all, world.at(100)),
+        let (made, head) = match (renewed, death.was_done) {
+            (true, true) => (of_early, NOW),
+            (true, false) => (of_late, LATER),
+            (false, _) => (of_late, 100),
         };
-        assert_eq!(&answered(&world, wanted).await, made, "died {moment:?} call {at}");
-        assert_whole(&world, wanted, head, Some(&death)).await;
+        assert_eq!(answered(&world, wanted).await, made, "died {moment:?} call {at}");
+        assert_whole(&world, wanted, world.at(head), Some(&death)).await;
         if assert_named(&world).await > 0 {
             on_their_way += 1;
             // Whoever brought it must be dead by then; the next job tidies up.
@@ -326,10 +353,7 @@ async fn at_each_call(wanted: Wanted) {
             assert_eq!(assert_named(&world).await, 0);
         }
     }
-    println!("{wanted:?}: {calls} calls, killed before and after each: {kills} kills, {on_their_way} left an object");
-    assert!(calls > 40, "{calls}");
-    assert!(on_their_way > 0 || wanted != Wanted::Renewal, "the chain has gone on");
-    assert_eq!(kills, 2 * calls);
+    (kills, on_their_way)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
