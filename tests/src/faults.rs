@@ -9,15 +9,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use access::messages::QueueSpec;
-use access::{Aws, AwsConfig, Credentials, Delivery, Outgoing, Queue, QueueError, Roots};
+use access::{
+    Aws, AwsConfig, BlobError, BlobStore, Credentials, Delivery, Outgoing, Queue, QueueError, RedisTier, Roots,
+};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chains::{Block, Budget, Chunk, SourceError, TokenMetadata, TransferSource};
+use clusters::{Address, Funded};
 use http::StatusCode;
 use mail::{Letter, MailError, Mailer, MessageId};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -171,7 +177,82 @@ impl Forward {
     }
 }
 
-/// A queue or a mailer whose calls are counted.
+/// Stands between clients and a Redis: every command is a call.
+pub(crate) struct RedisProxy {
+    address: SocketAddr,
+    _serving: JoinSet<()>,
+}
+
+impl RedisProxy {
+    /// `redis`: its address, `redis://127.0.0.1:6379`.
+    pub(crate) async fn start(redis: &str, faults: Arc<Faults>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let redis: SocketAddr = redis.strip_prefix("redis://").unwrap().parse().unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                // It ends with an error when either side goes away.
+                connections.spawn(pass_on(client, redis, Arc::clone(&faults)));
+            }
+        });
+        Self { address, _serving: serving }
+    }
+
+    /// A client that is connected: what connecting takes is not counted among what follows.
+    pub(crate) async fn tier(&self, clock: Arc<dyn access::Clock>) -> RedisTier {
+        let tier = RedisTier::open(&format!("redis://{}", self.address), clock).unwrap();
+        tier.get("connected").await;
+        tier
+    }
+}
+
+async fn pass_on(client: TcpStream, redis: SocketAddr, faults: Arc<Faults>) -> std::io::Result<()> {
+    let redis = TcpStream::connect(redis).await?;
+    let ((commands, mut to_client), (answers, mut to_redis)) = (client.into_split(), redis.into_split());
+    let (mut commands, mut answers) = (BufReader::new(commands), BufReader::new(answers));
+    loop {
+        let command = whole(&mut commands).await?;
+        let call = async {
+            to_redis.write_all(&command).await?;
+            whole(&mut answers).await
+        };
+        let answer = faults.call(call).await?;
+        to_client.write_all(&answer).await?;
+    }
+}
+
+/// The next command or answer, with all it is made of.
+async fn whole(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut parts = 1;
+    while parts > 0 {
+        parts -= 1;
+        let line = bytes.len();
+        if from.read_until(b'\n', &mut bytes).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let count = || std::str::from_utf8(&bytes[line + 1..]).unwrap().trim_end().parse::<i64>().unwrap();
+        match bytes[line] {
+            b'*' | b'~' | b'>' => parts += count().max(0),
+            b'%' | b'|' => parts += 2 * count(),
+            // A string of so many bytes; of less than none where there is none.
+            b'$' | b'=' | b'!' => {
+                if let Ok(length) = usize::try_from(count()) {
+                    let start = bytes.len();
+                    bytes.resize(start + length + 2, 0);
+                    from.read_exact(&mut bytes[start..]).await?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(bytes)
+}
+
+/// A port whose calls are counted.
 pub(crate) struct Counted<T: ?Sized> {
     pub(crate) inner: Arc<T>,
     pub(crate) faults: Arc<Faults>,
@@ -205,6 +286,52 @@ impl Queue for Counted<dyn Queue> {
 impl Mailer for Counted<dyn Mailer> {
     async fn send(&self, letter: &Letter) -> Result<MessageId, MailError> {
         self.faults.call(self.inner.send(letter)).await
+    }
+}
+
+#[async_trait]
+impl BlobStore for Counted<dyn BlobStore> {
+    async fn put(&self, key: &str, value: Bytes) -> Result<(), BlobError> {
+        self.faults.call(self.inner.put(key, value)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, BlobError> {
+        self.faults.call(self.inner.get(key)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        self.faults.call(self.inner.delete(key)).await
+    }
+}
+
+#[async_trait]
+impl TransferSource for Counted<dyn TransferSource> {
+    async fn head(&self) -> Result<Block, SourceError> {
+        self.faults.call(self.inner.head()).await
+    }
+
+    async fn metadata(&self, token: Address) -> Result<TokenMetadata, SourceError> {
+        self.faults.call(self.inner.metadata(token)).await
+    }
+
+    async fn first_block(&self, token: Address) -> Result<u64, SourceError> {
+        self.faults.call(self.inner.first_block(token)).await
+    }
+
+    async fn chunk(&self, token: Address, from: u64, budget: Budget) -> Result<Chunk, SourceError> {
+        self.faults.call(self.inner.chunk(token, from, budget)).await
+    }
+
+    async fn contracts(&self, addresses: &[Address]) -> Result<Vec<Address>, SourceError> {
+        self.faults.call(self.inner.contracts(addresses)).await
+    }
+
+    async fn fundings(&self, asked: &[(Address, u64)], window: u32) -> Result<Vec<Option<Funded>>, SourceError> {
+        self.faults.call(self.inner.fundings(asked, window)).await
+    }
+
+    async fn block_at(&self, token: Address, timestamp: u64) -> Result<Option<u64>, SourceError> {
+        self.faults.call(self.inner.block_at(token, timestamp)).await
     }
 }
 

@@ -160,7 +160,7 @@ async fn confirmations(world: &World, password: bool, next: Next, moment: Moment
             body["password"] = json!(PASSWORD);
         }
         let process = world.doomed(at, moment).await;
-        let asked = world.anon().at(process.router.clone());
+        let asked = world.anon().at(process.router());
         let answer = process.faults.unless_stopped(asked.post("/v1/auth/confirm", &body)).await;
         match (&answer, next) {
             (Some(answer), _) => drop(answer.assert(200)),
@@ -281,7 +281,7 @@ async fn sign_ups(world: &World, address: Address, moment: Moment) -> Vec<(Invit
     for at in 1.. {
         let ben = world.at_address(&format!("{address:?}-{moment:?}-{at}").to_lowercase(), address).await;
         let process = world.doomed(at, moment).await;
-        let asked = world.anon().at(process.router.clone());
+        let asked = world.anon().at(process.router());
         let answer = process.faults.unless_stopped(asked.post("/v1/auth/signup", &ben.sign_up())).await;
         let done = answer.is_some();
         let answer = match answer {
@@ -335,7 +335,7 @@ async fn a_deletion_killed_at_any_call_and_repeated_leaves_nothing() {
         for at in 1.. {
             let (ben, sub, token) = world.settled(&format!("{moment:?}-{at}").to_lowercase()).await;
             let process = world.doomed(at, moment).await;
-            let asked = world.bearer(&token).at(process.router.clone());
+            let asked = world.bearer(&token).at(process.router());
             let body = json!({ "password": PASSWORD });
             let answer = process.faults.unless_stopped(asked.delete("/v1/auth/account", &body)).await;
             match &answer {

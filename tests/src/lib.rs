@@ -23,5 +23,6 @@ mod rows;
 mod servers;
 mod tables;
 mod tokens;
+mod tokens_killed;
 mod tokens_past;
 mod world;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use access::messages::{CREDIT_POINTS, DEAD_LETTERS, QUEUES, QueueSpec, REFRESH_CLUSTERS};
 use access::{
-    Aws, Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing, Queue,
-    QueueError, RandomIds, RedisTier, SeededIds, Timestamp,
+    Aws, BlobStore, Clock, Delivery, FolderBlobs, Freshness, Ids, InProcessQueue, JobPolicy, ManualClock, Outgoing,
+    Queue, QueueError, RandomIds, RedisTier, SeededIds, Timestamp,
 };
 use api::{ClientIp, Edge};
 use app::{App, Settings};
@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-use crate::faults::{Counted, Faults, Moment, Proxy, client};
+use crate::faults::{Counted, Faults, Moment, Proxy, RedisProxy, client};
 use crate::rows::Rows;
 
 /// The chain all tests' tokens are on.
@@ -50,19 +50,38 @@ pub(crate) struct World {
     pub(crate) token: Address,
     router: Router,
     issuer: Arc<LocalIssuer>,
-    tables: Option<Embedded>,
+    ground: Arc<Ground>,
     dir: TempDir,
     drained: AtomicBool,
-    /// For the proxies of processes that die.
+    redis: Option<String>,
+}
+
+/// What worlds can share that have nothing else in common, because making it takes longer than most of them last: the
+/// engine of the tables, and a client for the proxies of processes that die.
+pub(crate) struct Ground {
+    tables: Embedded,
     client: OnceLock<reqwest::Client>,
 }
 
 /// A process of a [`World`]'s deployment that dies at one of its calls.
 pub(crate) struct Doomed {
     pub(crate) app: App,
-    pub(crate) router: Router,
     pub(crate) faults: Arc<Faults>,
+    /// As this process speaks to it.
+    pub(crate) queue: Arc<dyn Queue>,
     _tables: Proxy,
+    _redis: Option<RedisProxy>,
+}
+
+/// What a process speaks to.
+struct Outside {
+    aws: Aws,
+    queue: Arc<dyn Queue>,
+    mailer: Arc<dyn Mailer>,
+    blobs: Arc<dyn BlobStore>,
+    chains: Chains,
+    redis: Option<RedisTier>,
+    ids: Arc<dyn Ids>,
 }
 
 /// How a world differs from the usual one.
@@ -76,6 +95,8 @@ pub(crate) struct Setting {
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
     /// After how many transfers a checkpoint is kept.
     pub(crate) checkpoint_rows: Option<u64>,
+    /// Of an earlier world, of whose tables this one reads nothing but of another token.
+    pub(crate) ground: Option<(Arc<Ground>, Address)>,
 }
 
 impl World {
@@ -85,23 +106,31 @@ impl World {
 
     pub(crate) async fn with(setting: Setting) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let tables = Embedded::in_memory().await.unwrap();
+        let is_new = setting.ground.is_none();
+        let (ground, token) = match setting.ground {
+            Some((ground, token)) => (ground, token),
+            None => {
+                let ground = Ground { tables: Embedded::in_memory().await.unwrap(), client: OnceLock::new() };
+                (Arc::new(ground), sample::Token::new(1).address)
+            }
+        };
         let clock = Arc::new(ManualClock::at(START));
         let ids: Arc<dyn Ids> = Arc::new(SeededIds::new(7));
         let queue = Arc::new(Flaky::default());
         let (rows, crowd) = setting.rows.unwrap_or((3000, 300));
-        let source = Arc::new(Scripted::of_sample(rows, crowd));
+        let source = Arc::new(Scripted::of_sample(token, rows, crowd));
         let issuer = issuer();
         let letterhead = Settings::default().letterhead;
         let outbox = FileOutbox::new(dir.path().join("outbox"), letterhead, Arc::clone(&clock) as _, Arc::clone(&ids));
         let outbox = Arc::new(outbox);
         let mail = Arc::new(FlakyMail { inner: Arc::clone(&outbox), down: AtomicBool::new(false) });
         let mailer = Arc::clone(&mail) as Arc<dyn Mailer>;
-        let redis = setting.redis.as_ref().map(|(url, _)| RedisTier::open(url, Arc::clone(&clock) as _).unwrap());
+        let redis_url = setting.redis.as_ref().map(|(url, _)| url.clone());
+        let redis = redis_url.as_ref().map(|url| RedisTier::open(url, Arc::clone(&clock) as _).unwrap());
         let environment = setting.redis.map_or_else(|| "test".to_owned(), |(_, environment)| environment);
         let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
         let app = assemble(Ports {
-            aws: tables.aws(),
+            aws: ground.tables.aws(),
             table_prefix: "test-".into(),
             queue: Arc::clone(&queue) as _,
             blobs: Arc::new(FolderBlobs::new(dir.path(), Arc::clone(&ids))),
@@ -130,57 +159,98 @@ impl World {
             ids,
         })
         .unwrap();
-        app.tables.create_missing().await.unwrap();
+        if is_new {
+            app.tables.create_missing().await.unwrap();
+        }
         let router = holdfast::router(&app, &Edge::default()).unwrap();
-        let token = source.token;
-        let drained = AtomicBool::new(true);
-        let (tables, client) = (Some(tables), OnceLock::new());
-        Self { app, clock, queue, source, outbox, mail, token, router, issuer, tables, dir, drained, client }
+        let (drained, redis) = (AtomicBool::new(true), redis_url);
+        Self { app, clock, queue, source, outbox, mail, token, router, issuer, ground, dir, drained, redis }
     }
 
     /// A second process of the same deployment: its own caches over the same tables and queues.
     pub(crate) fn another_process(&self) -> Router {
-        let ids = Arc::new(SeededIds::new(8));
-        let app = self.process(self.aws(), Arc::clone(&self.queue) as _, Arc::clone(&self.mail) as _, ids);
+        let ids: Arc<dyn Ids> = Arc::new(SeededIds::new(8));
+        let app = self.process(Outside {
+            aws: self.aws(),
+            queue: Arc::clone(&self.queue) as _,
+            mailer: Arc::clone(&self.mail) as _,
+            blobs: self.blobs(&ids),
+            chains: self.app.chains.clone(),
+            redis: None,
+            ids,
+        });
         holdfast::router(&app, &Edge::default()).unwrap()
     }
 
-    /// Another, that dies at its `at`-th call of tables, queues or mail.
+    /// Another, that dies at its `at`-th call of anything outside: tables, queues, mail, object storage, the chain, or a
+    /// Redis if there is one.
     pub(crate) async fn doomed(&self, at: usize, moment: Moment) -> Doomed {
-        let tables = Proxy::start(&self.aws(), self.client.get_or_init(client).clone()).await;
+        let tables = Proxy::start(&self.aws(), self.ground.client.get_or_init(client).clone()).await;
         let faults = Arc::clone(&tables.faults);
-        let queue = Counted::<dyn Queue> { inner: Arc::clone(&self.queue) as _, faults: Arc::clone(&faults) };
+        let redis = match &self.redis {
+            Some(url) => Some(RedisProxy::start(url, Arc::clone(&faults)).await),
+            None => None,
+        };
+        let tier = match &redis {
+            Some(redis) => Some(redis.tier(Arc::clone(&self.clock) as _).await),
+            None => None,
+        };
+        let ids: Arc<dyn Ids> = Arc::new(RandomIds);
+        let counted = Counted::<dyn Queue> { inner: Arc::clone(&self.queue) as _, faults: Arc::clone(&faults) };
+        let queue: Arc<dyn Queue> = Arc::new(counted);
         let mailer = Counted::<dyn Mailer> { inner: Arc::clone(&self.mail) as _, faults: Arc::clone(&faults) };
-        let app = self.process(tables.aws(), Arc::new(queue), Arc::new(mailer), Arc::new(RandomIds));
-        let router = holdfast::router(&app, &Edge::default()).unwrap();
+        let blobs = Counted::<dyn BlobStore> { inner: self.blobs(&ids), faults: Arc::clone(&faults) };
+        let chains = self.app.chains.iter().cloned().map(|chain| {
+            let source = Counted::<dyn TransferSource> { inner: chain.source, faults: Arc::clone(&faults) };
+            Chain { source: Arc::new(source), ..chain }
+        });
+        let app = self.process(Outside {
+            aws: tables.aws(),
+            queue: Arc::clone(&queue),
+            mailer: Arc::new(mailer),
+            blobs: Arc::new(blobs),
+            chains: Chains::new(chains.collect()),
+            redis: tier,
+            ids,
+        });
         faults.stop(at, moment);
-        Doomed { app, router, faults, _tables: tables }
+        Doomed { app, faults, queue, _tables: tables, _redis: redis }
+    }
+
+    /// For another world to stand on.
+    pub(crate) fn ground(&self) -> Arc<Ground> {
+        Arc::clone(&self.ground)
+    }
+
+    fn blobs(&self, ids: &Arc<dyn Ids>) -> Arc<dyn BlobStore> {
+        Arc::new(FolderBlobs::new(self.dir.path(), Arc::clone(ids)))
     }
 
     fn aws(&self) -> Aws {
-        self.tables.as_ref().unwrap().aws()
+        self.ground.tables.aws()
     }
 
     pub(crate) fn rows(&self) -> Rows {
         Rows { aws: self.aws(), prefix: "test-", since: START }
     }
 
-    fn process(&self, aws: Aws, queue: Arc<dyn Queue>, mailer: Arc<dyn Mailer>, ids: Arc<dyn Ids>) -> App {
+    fn process(&self, outside: Outside) -> App {
+        let Outside { aws, queue, mailer, blobs, chains, redis, ids } = outside;
         let freshness = Freshness { staleness: STALENESS, ..Freshness::default() };
         let app = assemble(Ports {
             aws,
             table_prefix: "test-".into(),
             queue,
-            blobs: Arc::new(FolderBlobs::new(self.dir.path(), Arc::clone(&ids))),
-            redis: None,
+            blobs,
+            redis,
             cursor_secret: b"a secret of tests".to_vec(),
-            chains: self.app.chains.clone(),
+            chains,
             issuers: vec![self.issuer.as_issuer(vec!["tests".into()])],
             users: users(&self.issuer, &self.clock, &ids, &mailer),
             mailer,
             jobs: *self.app.jobs.policy(),
             settings: Settings {
-                environment: "test".into(),
+                environment: self.app.settings.environment.clone(),
                 reports: freshness,
                 metadata: freshness,
                 checkpoint_rows: self.app.settings.checkpoint_rows,
@@ -228,7 +298,7 @@ impl World {
     }
 
     pub(crate) async fn receive(&self, queue: &QueueSpec) -> Option<Delivery> {
-        self.queue.inner.receive(queue, 1, Duration::ZERO).await.unwrap().pop()
+        self.queue.receive(queue, 1, Duration::ZERO).await.unwrap().pop()
     }
 
     /// Lets the worker of clusters take one message, as Lambda would. `true` when it is done with.
@@ -337,6 +407,12 @@ impl World {
     /// Says that messages may be left when the test ends.
     pub(crate) fn leaves_messages(&self) {
         self.drained.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Doomed {
+    pub(crate) fn router(&self) -> Router {
+        holdfast::router(&self.app, &Edge::default()).unwrap()
     }
 }
 
@@ -493,6 +569,15 @@ pub(crate) struct Flaky {
     pub(crate) down: AtomicBool,
     /// Without the points for reports.
     pub(crate) sent: AtomicUsize,
+    /// By receipt, for how long a message was last hidden.
+    hidden: Mutex<HashMap<String, Duration>>,
+}
+
+impl Flaky {
+    /// For how long the message with this receipt was last hidden.
+    pub(crate) fn hidden(&self, receipt: &str) -> Duration {
+        self.hidden.lock().unwrap()[receipt]
+    }
 }
 
 #[async_trait]
@@ -508,7 +593,10 @@ impl Queue for Flaky {
     }
 
     async fn receive(&self, queue: &QueueSpec, max: u8, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        self.inner.receive(queue, max, wait).await
+        let deliveries = self.inner.receive(queue, max, wait).await?;
+        let hidden = deliveries.iter().map(|delivery| (delivery.receipt.clone(), queue.visibility));
+        self.hidden.lock().unwrap().extend(hidden);
+        Ok(deliveries)
     }
 
     async fn delete(&self, queue: &QueueSpec, receipt: &str) -> Result<(), QueueError> {
@@ -521,7 +609,9 @@ impl Queue for Flaky {
         receipt: &str,
         visibility: Duration,
     ) -> Result<(), QueueError> {
-        self.inner.change_visibility(queue, receipt, visibility).await
+        self.inner.change_visibility(queue, receipt, visibility).await?;
+        self.hidden.lock().unwrap().insert(receipt.to_owned(), visibility);
+        Ok(())
     }
 }
 
@@ -569,9 +659,9 @@ pub(crate) enum Behaviour {
 }
 
 impl Scripted {
-    fn of_sample(rows: u64, crowd: u32) -> Self {
+    fn of_sample(token: Address, rows: u64, crowd: u32) -> Self {
         Self {
-            token: sample::Token::new(1).address,
+            token,
             transfers: sample::transfers(1, rows, crowd).collect(),
             behaviour: Mutex::new(Behaviour::Works),
             safe: Mutex::new(None),

@@ -11,3 +11,4 @@ mod privileges;
 mod reads;
 mod referrals;
 mod stage;
+mod tokens;

@@ -110,3 +110,21 @@ async fn without_keeping_metadata_it_is_not_answered() {
     deprived.give_back().await;
     stage.until(&path, "allowed again", |answer| answer.status == 200).await;
 }
+
+#[tokio::test]
+async fn without_reading_labels_no_report_with_them_is_queued() {
+    let stage = Stage::enter_alone().await;
+    if !enforced(&stage) {
+        return;
+    }
+    // Whether somebody posted them is looked up before anything is queued.
+    let with_labels = |digit: &str| format!("{}&labels={}", stage.fresh_clusters(), digit.repeat(64));
+    stage.get(&with_labels("1")).await.expect_problem(404, "unknown_labels");
+    let deprived = Deprived::of(&stage, "tokens-get-clusters", "s3:GetObject").await;
+    stage.until(&with_labels("2"), "refused", is_refused).await;
+    let without = stage.fresh_clusters();
+    stage.get(&without).await.expect(202);
+    deprived.give_back().await;
+    stage.until(&with_labels("3"), "allowed again", |answer| answer.status == 404).await;
+    stage.until(&without, "made", |answer| answer.status == 200).await;
+}

@@ -51,6 +51,12 @@ impl Stage {
         Self { deployment, http, token, _turn: turn }
     }
 
+    /// As a user nobody else asks as, whose requests count for no other test.
+    pub(crate) async fn as_somebody_new(mut self) -> Self {
+        self.token = sign_in(self.deployment.clone()).await;
+        self
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.deployment.api_url))
     }

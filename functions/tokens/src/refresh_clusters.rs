@@ -123,6 +123,9 @@ impl Work {
             Some(next) => next,
             None => self.source.first_block(self.token.address).await.map_err(fault)?,
         };
+        if self.run.claim().row.part == 0 {
+            self.kept.remove_strays(next).await?;
+        }
         let first = next;
         while until.is_none_or(|until| next <= until) {
             let left = self.run.remaining().saturating_sub(RESERVE);
