@@ -351,6 +351,23 @@ async fn with_little_time_a_job_goes_on_in_many_invocations_and_its_progress_onl
 }
 
 #[tokio::test]
+async fn a_token_that_takes_more_memory_than_there_is_fails_with_a_reason_and_a_state_that_fits_does_not() {
+    let world = World::with(Setting { ledger_bytes: Some(50_000), ..Setting::default() }).await;
+    let ann = world.ann();
+    let job = ann.get(&world.path("/clusters")).await.assert(202).json()["job"]["job"].as_str().unwrap().to_owned();
+    assert_eq!(world.work().await, 1);
+    let view = ann.get(&format!("/v1/jobs/{job}")).await.assert(200).json();
+    assert_eq!((&view["state"], &view["attempts"]), (&json!("failed"), &json!(1)), "{view}");
+    assert_eq!(view["error"]["code"], "token_too_large");
+    assert!(view["error"]["detail"].as_str().unwrap().contains("transfers up to block"), "{view}");
+    let early = world.at(5);
+    ann.get(&world.path(&format!("/clusters?block={early}"))).await.assert(202);
+    assert_eq!(world.work().await, 1);
+    let expected = world.expected(early, &Parameters::default(), &Labels::builtin(CHAIN));
+    assert_eq!(world.report(&format!("?block={early}")).await, expected);
+}
+
+#[tokio::test]
 async fn a_checkpoint_that_is_damaged_or_gone_is_passed_over() {
     let world = World::with(Setting { checkpoint_rows: Some(200), ..Setting::default() }).await;
     let ann = world.ann();

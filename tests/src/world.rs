@@ -95,6 +95,8 @@ pub(crate) struct Setting {
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
     /// After how many transfers a checkpoint is kept.
     pub(crate) checkpoint_rows: Option<u64>,
+    /// How much memory adding up may take.
+    pub(crate) ledger_bytes: Option<u64>,
     /// Of an earlier world, of whose tables this one reads nothing but of another token.
     pub(crate) ground: Option<(Arc<Ground>, Address)>,
 }
@@ -152,6 +154,7 @@ impl World {
                 reports: freshness,
                 metadata: freshness,
                 checkpoint_rows: setting.checkpoint_rows.unwrap_or(Settings::default().checkpoint_rows),
+                ledger_bytes: setting.ledger_bytes.unwrap_or(Settings::default().ledger_bytes),
                 keys: issuer.jwks().into(),
                 ..Settings::default()
             },

@@ -415,6 +415,60 @@ pub(crate) mod tests {
         bytes
     }
 
+    /// Between whom, whether of nothing, how many, and how much.
+    type Added = BTreeMap<(Address, Address, bool), (u64, Units)>;
+
+    fn by_flow(ledger: &Ledger) -> Added {
+        let mut added = Added::new();
+        for Flow { flow, from, to, is_nothing } in ledger.pairs().flat_map(|pair| ledger.flows_of_pair(pair)) {
+            let [from, to] = [from, to].map(|account| ledger.accounts[account].address);
+            let (transfers, total) = added.entry((from, to, is_nothing)).or_default();
+            let exchanged = ledger.exchanged(flow);
+            (*transfers, *total) = (*transfers + exchanged.transfers, *total + exchanged.total);
+        }
+        added
+    }
+
+    #[test]
+    fn many_accounts_are_sorted_and_added_up_as_a_map_would() {
+        let transfers: Vec<Transfer> = crate::sample::transfers(3, 150_000, 70_000).collect();
+        let mut expected = Added::new();
+        for t in transfers.iter().filter(|t| t.from != t.to && t.from != Address::ZERO && t.to != Address::ZERO) {
+            let (count, total) = expected.entry((t.from, t.to, t.value == Amount::ZERO)).or_default();
+            (*count, *total) = (*count + 1, *total + Units::from(t.value));
+        }
+        let mut ledger = ledger(&transfers);
+        assert!(ledger.accounts.len() > 30_000, "several groups of accounts, and lists in large pages");
+        ledger.sort();
+        let each_once = |ledger: &Ledger| ledger.pairs().map(|pair| pair.accounts).collect::<BTreeSet<_>>().len();
+        assert_eq!(each_once(&ledger), ledger.pairs().count());
+        assert_eq!(by_flow(&ledger), expected);
+        let before = ledger.bytes();
+        ledger.settle();
+        assert_eq!(by_flow(&ledger), expected);
+        assert_eq!(ledger.flows().count(), expected.len());
+        assert!(ledger.bytes() < before);
+        let mut loaded = Ledger::load(&mut &saved(&ledger)[..]).unwrap();
+        loaded.sort();
+        assert_eq!(by_flow(&loaded), expected);
+    }
+
+    #[test]
+    fn flows_are_added_up_when_that_leaves_half_of_them_or_fewer() {
+        let transfers: Vec<Transfer> = crate::sample::transfers(3, 60_000, 20_000).collect();
+        let mut few = Ledger::new();
+        (0..20).for_each(|_| few.extend_from_slice(&transfers[..3_000]));
+        let mut many = ledger(&transfers);
+        let kinds = |ledger: &Ledger| by_flow(ledger).len();
+        for (ledger, is_worth_it) in [(&mut few, true), (&mut many, false)] {
+            let before = ledger.flows().count();
+            ledger.flows.make_more_room(ledger.accounts.len());
+            ledger.sort();
+            assert_eq!(ledger.flows().count(), if is_worth_it { kinds(ledger) } else { before });
+            assert_eq!(kinds(ledger) < before / 2, is_worth_it);
+        }
+    }
+
     proptest! {
         #[test]
         fn adding_one_by_one_or_many_at_once_is_the_same(transfers in any_transfers(8, 200), start: prop::sample::Index) {

@@ -171,7 +171,7 @@ impl Flows {
     }
 
     #[cold]
-    fn make_more_room(&mut self, accounts: usize) {
+    pub(super) fn make_more_room(&mut self, accounts: usize) {
         if self.kinds() <= self.keys.len() / 2 {
             self.settle(accounts);
         }
