@@ -71,7 +71,8 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
     let hubs = Hubs { subject, labels, parameters };
     let ranking = Ranking::of(ledger);
     let (top, rest) = ranking.holders.split_at(ranking.holders.len().min(parameters.top as usize));
-    let graph = Graph::of(ledger, top, Dust::of(ranking.positive, parameters), parameters);
+    let dust = Dust::of(ledger, ranking.positive, parameters);
+    let graph = Graph::of(ledger, top, &dust, parameters);
     let holders: Vec<Ranked> = top.iter().map(|&account| Ranked::of(account, ledger, &graph, &hubs)).collect();
     let (gifts, conduits) = slight(ledger, &graph, &hubs, &holders);
     let joints = Joints::find(ledger, &graph, &hubs, &holders, conduits);

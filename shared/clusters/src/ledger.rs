@@ -6,7 +6,7 @@ mod storage;
 
 pub(crate) use accounts::{Account, Accounts};
 use flows::Flows;
-pub(crate) use flows::{Flow, Pair};
+pub(crate) use flows::{Flags, Flow, Pair};
 use index::{Hasher, Index, NONE, Place};
 pub use storage::LedgerError;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -276,6 +276,10 @@ impl Ledger {
     /// All flows; of a settled ledger each pair, direction, and something or nothing once.
     pub(crate) fn flows(&self) -> impl Iterator<Item = Flow> {
         self.flows.iter()
+    }
+
+    pub(crate) fn flows_of_at_least(&self, least: Units) -> Flags {
+        self.flows.at_least(least)
     }
 
     /// What the flow moved.

@@ -1,33 +1,35 @@
-use crate::ledger::{Ledger, Pair};
+use crate::ledger::{Flags, Ledger, Pair};
 use crate::{Parameters, Units};
 
 /// Tells which pairs of accounts exchanged next to nothing.
 ///
 /// Anyone can send anyone a little of a token: who poisons address books with it is no party with its victims.
-#[derive(Clone, Copy)]
 pub(super) struct Dust {
     /// Less than this in both directions together is dust.
     least: Units,
     /// Nothing is less.
     is_none: bool,
+    /// The flows that are no dust themselves: most, and looking for them in a pass costs less than at each pair.
+    enough: Flags,
 }
 
 impl Dust {
     /// `supply` is the sum of the positive balances. Nothing is dust where nothing is to be left out: with hubs or
     /// transfers of nothing included.
-    pub(super) fn of(supply: Units, parameters: &Parameters) -> Self {
+    pub(super) fn of(ledger: &Ledger, supply: Units, parameters: &Parameters) -> Self {
         let parts = if parameters.count_all() { 0 } else { parameters.dust_parts_per_billion };
         let least = parts_per_billion(supply, parts);
-        Self { least, is_none: !least.is_positive() }
+        let is_none = !least.is_positive();
+        Self { least, is_none, enough: if is_none { Flags::default() } else { ledger.flows_of_at_least(least) } }
     }
 
     /// Whether a balance is none at all, or less than would count as a transfer.
-    pub(super) fn is_left_over(self, balance: Units) -> bool {
+    pub(super) fn is_left_over(&self, balance: Units) -> bool {
         !balance.is_negative() && (!balance.is_positive() || balance < self.least)
     }
 
-    pub(super) fn is_pair(self, ledger: &Ledger, pair: Pair) -> bool {
-        if self.is_none {
+    pub(super) fn is_pair(&self, ledger: &Ledger, pair: Pair) -> bool {
+        if self.is_none || ledger.flows_of_pair(pair).any(|flow| self.enough.has(flow.flow)) {
             return false;
         }
         let mut exchanged = Units::ZERO;

@@ -41,11 +41,11 @@ pub(super) struct Edge {
 struct Trades<'a> {
     ledger: &'a Ledger,
     include_zero_value: bool,
-    dust: Dust,
+    dust: &'a Dust,
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn of(ledger: &'a Ledger, top: &[u32], dust: Dust, parameters: &Parameters) -> Self {
+    pub(super) fn of(ledger: &'a Ledger, top: &[u32], dust: &'a Dust, parameters: &Parameters) -> Self {
         let trades = Trades { ledger, include_zero_value: parameters.include_zero_value, dust };
         let mut ranks = vec![OUTSIDE; ledger.accounts.len()];
         for (rank, &account) in (0..).zip(top) {

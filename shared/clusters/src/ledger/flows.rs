@@ -71,6 +71,10 @@ pub(crate) struct Pair {
     place: u32,
 }
 
+/// A set of flows.
+#[derive(Default)]
+pub(crate) struct Flags(Vec<u64>);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// Some were added since.
@@ -321,12 +325,43 @@ impl Flows {
         total
     }
 
+    /// Those that moved as much or more.
+    pub(super) fn at_least(&self, least: Units) -> Flags {
+        let mut flags = Flags(vec![0; self.len().div_ceil(64)]);
+        let [low, high, beyond @ ..] = least.limbs();
+        if beyond == [0; 3] {
+            let least = wide([low, high]);
+            for (start, totals) in self.totals.slices() {
+                for (flags, totals) in flags.0[start / 64..].iter_mut().zip(totals.chunks(64)) {
+                    let bits = totals.iter().enumerate().map(|(bit, total)| u64::from(wide(*total) >= least) << bit);
+                    *flags = bits.fold(0, |all, bit| all | bit);
+                }
+            }
+        }
+        for &flow in self.excess.keys().filter(|flow| self.total(**flow) >= least) {
+            flags.0[flow as usize / 64] |= 1 << (flow % 64);
+        }
+        flags
+    }
+
     pub(super) fn exchanged(&self, flow: u32) -> Exchanged {
         let first = self.firsts[flow as usize];
         let repeat = self.repeated.get(flow as usize).copied().unwrap_or(NONE);
         let once = Repeat { transfers: 1, last: first };
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
         Exchanged { transfers, total: self.total(flow), first, last }
+    }
+}
+
+#[inline]
+fn wide([low, high]: [u64; 2]) -> u128 {
+    (u128::from(high) << 64) | u128::from(low)
+}
+
+impl Flags {
+    #[inline]
+    pub(crate) fn has(&self, flow: u32) -> bool {
+        self.0.get(flow as usize / 64).is_some_and(|flags| (flags >> (flow % 64)) & 1 == 1)
     }
 }
 
