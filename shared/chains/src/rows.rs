@@ -377,6 +377,8 @@ impl PlainRow<'_> {
 #[derive(Debug)]
 struct Layout {
     columns: Vec<Column>,
+    /// They are those of our own files.
+    is_own: bool,
     names: Vec<String>,
     decimals: u8,
 }
@@ -431,14 +433,14 @@ impl Layout {
                 reason: format!("column {} holds display numbers, not base units", names[place]),
             })?;
         }
-        Ok(Self { columns, names, decimals })
+        Ok(Self { is_own: columns == OWN, columns, names, decimals })
     }
 
     /// Reads a row without quotes, blanks or anything else out of the ordinary; `None` leaves it to the slow path,
     /// which also says what is wrong with it. Returns the bytes used, the line feed included.
     fn plain_row(&self, text: &[u8], before: &mut Before, row: &mut Row) -> Option<usize> {
         let mut plain = PlainRow { text, at: 0, before, row };
-        if self.columns == OWN {
+        if self.is_own {
             // As below, with a column known to the compiler at each step.
             plain.read(OWN[0])?;
             plain.comma_and(OWN[1])?;
