@@ -18,6 +18,7 @@ use std::io::{BufWriter, Write};
 
 use chains::{CsvOptions, read_csv};
 use clusters::{Address, Labels, Ledger, Parameters, Report, Subject, Transfer, analyse, sample};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 
 const SEED: u64 = 1;
@@ -192,9 +193,8 @@ fn limits(path: &str) -> Result<serde_json::Value> {
 }
 
 fn cpu_seconds() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds: u64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
-    nanoseconds as f64 / 1e9
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
+    tv_sec as f64 + tv_nsec as f64 / 1e9
 }
 
 fn peak_bytes() -> u64 {

@@ -311,12 +311,12 @@ fn read(stamps: &[Stamp], token: Option<Address>, skip_bad_rows: bool) -> Result
             skip_bad_rows,
         };
         let file = File::open(&stamp.path).map_err(unreadable(&stamp.path))?;
-        let take = |transfers: &[Transfer], tokens: &[Option<Address>]| {
-            for (&transfer, found) in transfers.iter().zip(tokens) {
-                let named = found.or(only.map(|(address, _)| address));
-                let found = named.ok_or_else(|| SourceError::Unsupported {
-                    reason: format!("{0} names no token; {0}.tokens.json must list exactly one", options.file),
-                })?;
+        let take = |transfers: &[Transfer], found: Option<Address>| {
+            let named = found.or(only.map(|(address, _)| address));
+            let found = named.ok_or_else(|| SourceError::Unsupported {
+                reason: format!("{0} names no token; {0}.tokens.json must list exactly one", options.file),
+            })?;
+            for &transfer in transfers {
                 if transfer.block >= overview.head.number {
                     overview.head = Block { number: transfer.block, timestamp: transfer.timestamp };
                 }

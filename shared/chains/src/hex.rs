@@ -29,68 +29,45 @@ pub(crate) fn decode<const N: usize>(digits: &[u8], bytes: &mut [u8; N]) -> bool
     if digits.len() != 2 * N {
         return false;
     }
-    let mut bad = 0;
-    let (blocks, rest) = digits.as_chunks::<32>();
-    let (places, last) = bytes.as_chunks_mut::<16>();
-    for (block, place) in blocks.iter().zip(places) {
-        let wrong;
-        (*place, wrong) = many_digits(block);
-        bad |= wrong;
+    let mut beyond = 0;
+    let (blocks, rest) = digits.as_chunks();
+    for (block, place) in blocks.iter().zip(bytes.as_chunks_mut().0) {
+        beyond |= many_digits(block, place);
     }
-    let (blocks, rest) = rest.as_chunks::<8>();
-    let (places, last) = last.as_chunks_mut::<4>();
-    for (block, place) in blocks.iter().zip(places) {
-        let wrong;
-        (*place, wrong) = eight_digits(*block);
-        bad |= wrong;
+    if rest.is_empty() {
+        return beyond == 0;
     }
-    for (byte, pair) in last.iter_mut().zip(rest.chunks_exact(2)) {
-        let (high, low) = (digit(pair[0]), digit(pair[1]));
-        bad |= u64::from((high | low) & 0xf0);
-        *byte = (high << 4) | (low & 0x0f);
+    if let (Some(block), Some(place)) = (digits.last_chunk(), bytes.last_chunk_mut()) {
+        // Some of them again, which costs less than fewer of them one by one.
+        beyond |= many_digits(block, place);
+    } else {
+        for (byte, pair) in bytes.iter_mut().zip(rest.as_chunks::<2>().0) {
+            let [high, low] = pair.map(digit);
+            beyond |= u64::from((high | low) & 0xf0);
+            *byte = (high << 4) | (low & 0x0f);
+        }
     }
-    bad == 0
+    beyond == 0
 }
 
-/// 32 digits at once: without a branch or a table, so that the compiler takes them in vectors. The second number is 0
-/// where all are digits.
+/// Without a branch or a table, so that the compiler takes many digits at once in vectors. 0 where all are digits.
 #[inline(always)]
-fn many_digits(digits: &[u8; 32]) -> ([u8; 16], u64) {
-    let (mut values, mut bad) = ([0; 32], [0; 32]);
-    for ((value, bad), digit) in values.iter_mut().zip(&mut bad).zip(digits) {
-        let (decimal, letter) = (digit.wrapping_sub(b'0'), (digit | 0x20).wrapping_sub(b'a'));
-        let is_decimal = if decimal < 10 { 0xff } else { 0_u8 };
-        let is_letter = if letter < 6 { 0xff } else { 0_u8 };
-        *value = (decimal & is_decimal) | (letter.wrapping_add(10) & is_letter);
-        *bad = !(is_decimal | is_letter);
+fn many_digits(digits: &[u8; 32], bytes: &mut [u8; 16]) -> u64 {
+    let mut values = [0; 32];
+    for (value, digit) in values.iter_mut().zip(digits) {
+        // In each case 16 or more for all other bytes.
+        let decimal = digit.wrapping_add(0xff - b'9').saturating_sub(6).wrapping_sub(0xf0);
+        let letter = (digit & 0xdf).wrapping_sub(b'A').saturating_add(10);
+        *value = decimal.min(letter);
     }
-    let mut bytes = [0; 16];
     for (byte, pair) in bytes.iter_mut().zip(values.as_chunks().0) {
         // The first digit of a pair is the lower byte, and the upper half of the result.
         let pair = u16::from_le_bytes(*pair);
         let [low, _] = ((pair << 4) | (pair >> 8)).to_le_bytes();
         *byte = low;
     }
-    (bytes, u64::from(bad.iter().fold(0, |all, bad| all | bad)))
-}
-
-/// Eight digits at once, each in its byte of one word. The second number is 0 where all are digits.
-#[inline]
-fn eight_digits(digits: [u8; 8]) -> ([u8; 4], u64) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(digits);
-    let letters = (word >> 6) & ONES;
-    let values = (word & (ONES * 0x0f)) + letters * 9;
-    // What is no digit does not come back when its value is written again, lower-case.
-    let above_nine = ((values + ONES * 6) >> 4) & ONES;
-    let written = values + ONES * u64::from(b'0') + above_nine * u64::from(b'a' - b'0' - 10);
-    let lower = word | (letters << 5);
-    let bad = (written ^ lower) | (values & (ONES * 0xf0));
-    // The first digit of a pair is the lower byte, and the upper half of the result.
-    let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    let [a, b, _, _, c, d, ..] = quads.to_le_bytes();
-    ([a, b, c, d], bad)
+    let all = values.as_chunks().0.iter().fold(0, |all, eight| all | u64::from_le_bytes(*eight));
+    all & 0xf0f0_f0f0_f0f0_f0f0
 }
 
 /// Any number of bytes, written with `0x`.

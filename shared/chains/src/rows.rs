@@ -65,32 +65,27 @@ pub fn read_csv(
     let scanned = scan(
         reader,
         options,
-        |transfers, tokens| {
-            let mut start = 0;
-            for alike in tokens.chunk_by(|a, b| a == b) {
-                let transfers = &transfers[start..start + alike.len()];
-                start += alike.len();
-                if let Some(found) = alike[0] {
-                    match token {
-                        Some(token) if token == found => {}
-                        Some(_) if options.token.is_some() => {
-                            other_rows += alike.len() as u64;
-                            continue;
-                        }
-                        Some(first) => {
-                            return Err(SourceError::MissingOption {
-                                file: options.file.clone(),
-                                option: "token",
-                                reason: format!("the file holds several tokens, {first} and {found} among them"),
-                            });
-                        }
-                        None => token = Some(found),
+        |transfers, found| {
+            if let Some(found) = found {
+                match token {
+                    Some(token) if token == found => {}
+                    Some(_) if options.token.is_some() => {
+                        other_rows += transfers.len() as u64;
+                        return Ok(());
                     }
-                    named = true;
+                    Some(first) => {
+                        return Err(SourceError::MissingOption {
+                            file: options.file.clone(),
+                            option: "token",
+                            reason: format!("the file holds several tokens, {first} and {found} among them"),
+                        });
+                    }
+                    None => token = Some(found),
                 }
-                rows += alike.len() as u64;
-                sink(transfers);
+                named = true;
             }
+            rows += transfers.len() as u64;
+            sink(transfers);
             Ok(())
         },
         progress,
@@ -100,10 +95,10 @@ pub fn read_csv(
     Ok(CsvSummary { rows, other_rows, bad_rows, first_bad, duplicate_rows, token })
 }
 
-/// A row as it stands in the file.
-struct Row {
-    transfer: Transfer,
-    /// `None` where the file has no column for it.
+/// A row being read.
+struct Row<'a> {
+    transfer: &'a mut Transfer,
+    /// `None` where the file has no column for it, or it is that of the row before.
     token: Option<Address>,
 }
 
@@ -117,18 +112,18 @@ pub(crate) struct Scanned {
 /// Room for the text being read, and so the longest row. Small enough to stay in a core's cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// [`read_csv`] without an opinion on tokens: the sink sees every good row, and the token of each where the file has a
-/// column for it; it may end the scan with an error.
+/// [`read_csv`] without an opinion on tokens: the sink sees every good row, those of one token after another together,
+/// with it where the file has a column for it; it may end the scan with an error.
 pub(crate) fn scan(
     reader: impl Read + Send,
     options: &CsvOptions,
-    mut sink: impl FnMut(&[Transfer], &[Option<Address>]) -> Result<(), SourceError>,
+    mut sink: impl FnMut(&[Transfer], Option<Address>) -> Result<(), SourceError>,
     mut progress: impl FnMut(u64),
 ) -> Result<Scanned, SourceError> {
     let taken = AtomicU64::new(0);
     let progress = || progress(taken.load(Ordering::Relaxed));
     let scan = |text: &mut dyn Read| {
-        let mut pending = Pending::default();
+        let mut pending = Pending::new();
         let scanned = scan_text(text, options, &mut pending, &mut sink, progress);
         // What was read before an error comes before it.
         pending.give(&mut sink).and(scanned)
@@ -141,7 +136,7 @@ fn scan_text(
     text: &mut dyn Read,
     options: &CsvOptions,
     pending: &mut Pending,
-    sink: &mut impl FnMut(&[Transfer], &[Option<Address>]) -> Result<(), SourceError>,
+    sink: &mut impl FnMut(&[Transfer], Option<Address>) -> Result<(), SourceError>,
     mut progress: impl FnMut(),
 ) -> Result<Scanned, SourceError> {
     let failed = |source| SourceError::File { file: options.file.clone(), source };
@@ -150,8 +145,7 @@ fn scan_text(
     let (mut start, mut end, mut ended) = (0, 0, false);
     let mut scanner =
         Scanner { options, layout: None, line: 1, scratch: Scratch::default(), scanned: Scanned::default() };
-    let mut row = Row { transfer: EMPTY, token: None };
-    let mut before = Before { token: Address::ZERO, token_text: [0; 42] };
+    let mut token_text = [0; 42];
     // Inside a row too long to keep, the rest of which is to be passed over.
     let mut discarding = false;
 
@@ -189,12 +183,16 @@ fn scan_text(
         let limit = memchr::memrchr(b'\n', &buffer[start..end]).map_or(start, |at| start + at + 1);
         while start < limit {
             // The common row costs one pass over its bytes and nothing else.
+            let mut row = Row { transfer: pending.next(), token: None };
             if let Some(layout) = &scanner.layout
-                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut before, &mut row)
+                && let Some(used) = layout.plain_row(&buffer[start..limit], &mut token_text, &mut row)
             {
-                match pending.add(&row, sink)? {
+                if let Some(token) = row.token {
+                    pending.set_token(Some(token));
+                }
+                match pending.keep(sink)? {
                     Seen::New => {}
-                    seen => scanner.repeated(seen, &row)?,
+                    seen => scanner.repeated(seen, pending.next())?,
                 }
                 scanner.line += 1;
                 start += used;
@@ -204,9 +202,14 @@ fn scan_text(
             // A quoted field may go on in the part not read yet.
             let last_chance = ended || end - start >= BUFFER_BYTES;
             let (used, lines, good) = scanner.any_row(rest, last_chance, &mut row)?;
+            if let Some(token) = row.token {
+                // Not of this row.
+                token_text = [0; 42];
+                pending.set_token(Some(token));
+            }
             if good {
-                let seen = pending.add(&row, sink)?;
-                scanner.repeated(seen, &row)?;
+                let seen = pending.keep(sink)?;
+                scanner.repeated(seen, pending.next())?;
             }
             scanner.line += lines;
             if used == 0 {
@@ -281,21 +284,16 @@ const NAMES: [(Column, &[&str]); 9] = [
     (Column::Quantity, &["quantity", "tokenvalue", "amount"]),
 ];
 
-/// What the row before was like.
-struct Before {
-    token: Address,
-    token_text: [u8; 42],
-}
-
 /// A plain row, read up to `at`.
-struct PlainRow<'a> {
+struct PlainRow<'a, 'r> {
     text: &'a [u8],
     at: usize,
-    before: &'a mut Before,
-    row: &'a mut Row,
+    /// Of the row before.
+    token_text: &'a mut [u8; 42],
+    row: &'a mut Row<'r>,
 }
 
-impl PlainRow<'_> {
+impl PlainRow<'_, '_> {
     #[inline(always)]
     fn comma_and(&mut self, column: Column) -> Option<()> {
         if *self.text.get(self.at)? != b',' {
@@ -308,9 +306,9 @@ impl PlainRow<'_> {
     /// Reads a field.
     #[inline(always)]
     fn read(&mut self, column: Column) -> Option<()> {
-        let Self { text, at, before, row } = self;
+        let Self { text, at, token_text, row } = self;
         let rest = text.get(*at..)?;
-        let transfer = &mut row.transfer;
+        let transfer = &mut *row.transfer;
         *at += match column {
             Column::Block => {
                 let (number, used) = leading_number(rest)?;
@@ -339,12 +337,12 @@ impl PlainRow<'_> {
             Column::Token => {
                 let text = rest.first_chunk()?;
                 // Nearly all rows have the token of the row before.
-                if !same(text, &before.token_text) {
+                if !same(text, token_text) {
                     let mut token = Address::ZERO;
                     leading_hex::<42, _>(text, &mut token.0)?;
-                    (before.token, before.token_text) = (token, *text);
+                    row.token = Some(token);
+                    **token_text = *text;
                 }
-                row.token = Some(before.token);
                 42
             }
             Column::From => leading_hex::<42, _>(rest, &mut transfer.from.0)?,
@@ -438,8 +436,8 @@ impl Layout {
 
     /// Reads a row without quotes, blanks or anything else out of the ordinary; `None` leaves it to the slow path,
     /// which also says what is wrong with it. Returns the bytes used, the line feed included.
-    fn plain_row(&self, text: &[u8], before: &mut Before, row: &mut Row) -> Option<usize> {
-        let mut plain = PlainRow { text, at: 0, before, row };
+    fn plain_row(&self, text: &[u8], token_text: &mut [u8; 42], row: &mut Row<'_>) -> Option<usize> {
+        let mut plain = PlainRow { text, at: 0, token_text, row };
         if self.is_own {
             // As below, with a column known to the compiler at each step.
             plain.read(OWN[0])?;
@@ -461,8 +459,8 @@ impl Layout {
     }
 
     /// Reads one field into the row, or says what it had to be.
-    fn read(&self, column: Column, text: &[u8], row: &mut Row) -> Result<(), &'static str> {
-        let transfer = &mut row.transfer;
+    fn read(&self, column: Column, text: &[u8], row: &mut Row<'_>) -> Result<(), &'static str> {
+        let transfer = &mut *row.transfer;
         match column {
             Column::Skipped => {}
             Column::Block => transfer.block = number(text).ok_or("a block number")?,
@@ -572,7 +570,7 @@ fn leading_hex<const TEXT: usize, const N: usize>(text: &[u8], bytes: &mut [u8; 
 }
 
 /// Of a length for which the compiler would call a function.
-#[inline]
+#[inline(always)]
 fn same(a: &[u8; 42], b: &[u8; 42]) -> bool {
     a[..16] == b[..16] && a[16..32] == b[16..32] && a[26..] == b[26..]
 }
@@ -745,7 +743,12 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Reads the first record of `text`, whatever it looks like. Returns the bytes and lines used and whether `row` was
     /// filled; zero bytes ask for more text, which is not done on the `last_chance`.
-    fn any_row(&mut self, text: &[u8], last_chance: bool, row: &mut Row) -> Result<(usize, u64, bool), SourceError> {
+    fn any_row(
+        &mut self,
+        text: &[u8],
+        last_chance: bool,
+        row: &mut Row<'_>,
+    ) -> Result<(usize, u64, bool), SourceError> {
         let one_line = memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1);
         let (used, lines) = match self.scratch.split(text) {
             Split::Record(used, lines) => (used, lines),
@@ -787,7 +790,7 @@ impl Scanner<'_> {
     }
 
     /// Counts a row if an earlier one had its place in the chain.
-    fn repeated(&mut self, seen: Seen, row: &Row) -> Result<(), SourceError> {
+    fn repeated(&mut self, seen: Seen, row: &Transfer) -> Result<(), SourceError> {
         match seen {
             Seen::New => Ok(()),
             Seen::Again => {
@@ -799,11 +802,11 @@ impl Scanner<'_> {
     }
 
     #[cold]
-    fn contradicted(&mut self, row: &Row) -> Result<(), SourceError> {
+    fn contradicted(&mut self, row: &Transfer) -> Result<(), SourceError> {
         let layout = self.layout.as_ref();
         let place = layout.and_then(|layout| layout.columns.iter().position(|column| *column == Column::LogIndex));
         let name = layout.zip(place).map(|(layout, place)| layout.names[place].clone()).unwrap_or_default();
-        let index = row.transfer.log_index.map(|index| index.to_string()).unwrap_or_default();
+        let index = row.log_index.map(|index| index.to_string()).unwrap_or_default();
         self.bad(&name, SAME_PLACE.into(), index.as_bytes())
     }
 

@@ -69,26 +69,6 @@ const UNKNOWN_TIME: u32 = u32::MAX;
 /// How many transfers are added in step: enough to fill the time memory takes, few enough to stay in the first cache.
 const STEP: usize = 128;
 
-/// What to look up in an index.
-#[derive(Clone, Copy)]
-struct Sought {
-    hash: u32,
-    /// Where it is, or `NONE` if it has to be looked for; while reading ahead, where it is by its hash alone.
-    likely: u32,
-}
-
-impl Sought {
-    fn new(hash: u32) -> Self {
-        Self { hash, likely: NONE }
-    }
-}
-
-impl Default for Sought {
-    fn default() -> Self {
-        Self::new(0)
-    }
-}
-
 impl Default for Ledger {
     fn default() -> Self {
         Self::new()
@@ -108,15 +88,10 @@ impl Ledger {
 
     /// Adds one transfer. The same transfer added twice counts twice: the source tells rows apart, not the ledger.
     pub fn push(&mut self, transfer: &Transfer) {
-        let sides = [&transfer.from, &transfer.to].map(|address| Sought::new(self.hasher.address(address)));
-        self.add(std::slice::from_ref(transfer), &[sides]);
-        self.flows.make_room(self.accounts.len());
+        self.extend_from_slice(std::slice::from_ref(transfer));
     }
 
     /// Adds transfers in the order given, several times faster than one by one.
-    ///
-    /// Finding an account is a chain of lookups, each waiting for memory. Here each link of the chain is taken for many
-    /// transfers before the next, and the memory it will need is read ahead, so that the waits overlap.
     pub fn extend_from_slice(&mut self, transfers: &[Transfer]) {
         for transfers in transfers.chunks(STEP) {
             self.add_in_step(transfers);
@@ -124,76 +99,100 @@ impl Ledger {
         }
     }
 
-    /// The loops that only read ahead are short, so that the processor runs far into them while it waits.
+    /// At most `STEP` transfers.
+    ///
+    /// Finding an account is a chain of lookups, each waiting for memory. Here each link of the chain is taken for many
+    /// transfers before the next, and the memory it will need is read ahead, so that the waits overlap. The loops that
+    /// only read ahead are short, so that the processor runs far into them while it waits.
     fn add_in_step(&mut self, transfers: &[Transfer]) {
-        let mut sides = [[Sought::default(); 2]; STEP];
-        let mut read_ahead = 0;
-
-        let sides = &mut sides[..transfers.len()];
-        for (transfer, sides) in transfers.iter().zip(&mut *sides) {
-            *sides = [&transfer.from, &transfer.to].map(|address| Sought::new(self.hasher.address(address)));
+        self.totals.count(transfers);
+        let (mut hashes, mut ends) = ([[0; 2]; STEP], [[NONE; 2]; STEP]);
+        let (hashes, ends) = (&mut hashes[..transfers.len()], &mut ends[..transfers.len()]);
+        for (transfer, hashes) in transfers.iter().zip(&mut *hashes) {
+            *hashes = [&transfer.from, &transfer.to].map(|address| self.hasher.address(address));
         }
-        for side in sides.as_flattened() {
-            read_ahead ^= self.account_index.touch(side.hash);
-        }
-        for side in sides.as_flattened_mut() {
-            side.likely = self.account_index.likely(side.hash);
-        }
-        for (transfer, sides) in transfers.iter().zip(&mut *sides) {
-            for (side, address) in sides.iter_mut().zip([&transfer.from, &transfer.to]) {
-                if self.accounts.get(side.likely).is_none_or(|account| account.address != *address) {
-                    side.likely = NONE;
+        self.account_index.likely(hashes.as_flattened(), ends.as_flattened_mut());
+        let accounts = self.accounts.as_slice();
+        for (transfer, ends) in transfers.iter().zip(&mut *ends) {
+            for (end, address) in ends.iter_mut().zip([&transfer.from, &transfer.to]) {
+                if accounts.get(*end as usize).is_none_or(|account| account.address != *address) {
+                    *end = NONE;
                 }
             }
         }
-        self.add(transfers, sides);
-        // Reading ahead has no other effect that would keep the compiler from leaving it out.
-        std::hint::black_box(read_ahead);
-    }
 
-    /// At most `STEP` transfers.
-    #[inline]
-    fn add(&mut self, transfers: &[Transfer], sides: &[[Sought; 2]]) {
-        self.totals.count(transfers);
-        // Between whom the transfers of a run were that are all flows, appended together.
-        let mut ends = [[0; 2]; STEP];
+        // Rows between known accounts are added run by run, all others one by one.
         let mut run = 0;
-        for (place, (transfer, &[sought_from, sought_to])) in transfers.iter().zip(sides).enumerate() {
-            let value = Units::from(transfer.value);
-            let is_nothing = transfer.value == Amount::ZERO;
-            self.totals.zero_value_rows += u64::from(is_nothing);
-            match (transfer.from == Address::ZERO, transfer.to == Address::ZERO) {
-                (false, false) if transfer.from != transfer.to => {
-                    let from = self.account(&transfer.from, sought_from);
-                    let to = self.account(&transfer.to, sought_to);
-                    if !is_nothing {
-                        self.accounts[from].send(value);
-                        self.accounts[to].receive(value);
-                    }
-                    ends[place] = [from, to];
+        for (place, (transfer, hashes)) in transfers.iter().zip(hashes).enumerate() {
+            let [from, to] = ends[place];
+            let is_narrow = transfer.value.as_limbs()[2..] == [0; 2];
+            if is_narrow && from.max(to) < NONE && from != to {
+                continue;
+            }
+            match self.ends(transfer, *hashes) {
+                Some(found) if is_narrow => {
+                    ends[place] = found;
                     continue;
                 }
-                (false, false) => self.totals.self_transfers += 1,
-                (true, false) if !is_nothing => {
-                    self.totals.minted += value;
-                    let to = self.account(&transfer.to, sought_to);
-                    self.accounts[to].receive(value);
+                found => {
+                    self.add_run(&transfers[run..place], &ends[run..place]);
+                    run = place + 1;
+                    self.add_other(transfer, *hashes, found);
                 }
-                (false, true) if !is_nothing => {
-                    self.totals.burned += value;
-                    let from = self.account(&transfer.from, sought_from);
-                    self.accounts[from].send(value);
-                }
-                (true, true) => {
-                    self.totals.self_transfers += 1;
-                    self.totals.zero_to_zero += value;
-                }
-                _ => {}
             }
-            self.flows.extend(&transfers[run..place], &ends[run..place]);
-            run = place + 1;
         }
-        self.flows.extend(&transfers[run..], &ends[run..transfers.len()]);
+        self.add_run(&transfers[run..], &ends[run..]);
+    }
+
+    /// Between whom a transfer was, if it is of the kind that makes a flow.
+    #[inline]
+    fn ends(&mut self, transfer: &Transfer, hashes: [u32; 2]) -> Option<[u32; 2]> {
+        let Transfer { from, to, .. } = transfer;
+        let is_trade = from != to && *from != Address::ZERO && *to != Address::ZERO;
+        is_trade.then(|| [self.account(from, hashes[0]), self.account(to, hashes[1])])
+    }
+
+    /// Transfers of less than 2¹²⁸ each and between whom they were.
+    fn add_run(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
+        let accounts = self.accounts.as_mut_slice();
+        for (transfer, &[from, to]) in transfers.iter().zip(ends) {
+            let [low, high, ..] = *transfer.value.as_limbs();
+            accounts[from as usize].send_low([low, high]);
+            accounts[to as usize].receive_low([low, high]);
+            self.totals.zero_value_rows += u64::from(low | high == 0);
+        }
+        self.flows.extend(transfers, ends);
+    }
+
+    /// A mint, a burn, a transfer to oneself, or one of 2¹²⁸ or more between `ends`.
+    #[cold]
+    fn add_other(&mut self, transfer: &Transfer, hashes: [u32; 2], ends: Option<[u32; 2]>) {
+        let value = Units::from(transfer.value);
+        let is_nothing = transfer.value == Amount::ZERO;
+        self.totals.zero_value_rows += u64::from(is_nothing);
+        match (transfer.from == Address::ZERO, transfer.to == Address::ZERO, ends) {
+            (_, _, Some([from, to])) => {
+                self.accounts[from].send(value);
+                self.accounts[to].receive(value);
+                self.flows.push(transfer, [from, to]);
+            }
+            (false, false, None) => self.totals.self_transfers += 1,
+            (true, false, None) if !is_nothing => {
+                self.totals.minted += value;
+                let to = self.account(&transfer.to, hashes[1]);
+                self.accounts[to].receive(value);
+            }
+            (false, true, None) if !is_nothing => {
+                self.totals.burned += value;
+                let from = self.account(&transfer.from, hashes[0]);
+                self.accounts[from].send(value);
+            }
+            (true, true, None) => {
+                self.totals.self_transfers += 1;
+                self.totals.zero_to_zero += value;
+            }
+            _ => {}
+        }
     }
 
     /// What [`Ledger::pairs`] needs.
@@ -240,19 +239,14 @@ impl Ledger {
         self.accounts.iter().filter(|account| account.balance().is_positive()).count() as u64
     }
 
-    #[inline]
-    fn account(&mut self, address: &Address, sought: Sought) -> u32 {
-        if sought.likely == NONE { self.place_account(address, sought.hash) } else { sought.likely }
-    }
-
     /// Finds the account or opens it.
-    fn place_account(&mut self, address: &Address, hash: u32) -> u32 {
-        let accounts = &mut self.accounts;
-        let is_key = |account: u32| accounts.get(account).is_some_and(|account| account.address == *address);
+    fn account(&mut self, address: &Address, hash: u32) -> u32 {
+        let accounts = self.accounts.as_slice();
+        let is_key = |account: u32| accounts[account as usize].address == *address;
         match self.account_index.place(hash, accounts.len(), is_key) {
             Place::Old(account) => account,
             Place::New(account) => {
-                accounts.push(Account::new(*address, Units::ZERO));
+                self.accounts.push(Account::new(*address, Units::ZERO));
                 account
             }
         }

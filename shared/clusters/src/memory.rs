@@ -3,8 +3,10 @@
 //! A page of 4 KiB costs more to get than to fill, and reading at random among many of them means looking up where they
 //! are each time. A list that is moved when it grows pays for its pages again.
 
+mod list;
 mod pieces;
 
+pub(crate) use list::List;
 use memmap2::MmapMut;
 pub(crate) use pieces::Pieces;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -24,13 +26,11 @@ pub(crate) enum Room<T> {
 
 /// The size of a large page, as a rule.
 const PAGE: usize = 2 << 20;
-/// A large page costs about as much as small ones for so many bytes.
-const LARGE: usize = PAGE / 4;
 
 impl<T: Plain> Room<T> {
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>());
-        if bytes >= LARGE
+        if bytes >= PAGE
             && let Some(whole_pages) = bytes.checked_next_multiple_of(PAGE)
             && let Ok(map) = MmapMut::map_anon(whole_pages)
         {
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn a_room_is_zeroed_and_keeps_what_is_put_into_it_whatever_its_size() {
-        for length in [0, 1, LARGE / 16 - 1, LARGE / 16, LARGE] {
+        for length in [0, 1, PAGE / 16 - 1, PAGE / 16, PAGE] {
             let mut room = Room::<[u64; 2]>::zeroed(length);
             assert!(room.as_slice().iter().all(|numbers| *numbers == [0; 2]));
             assert_eq!(room.as_slice().len(), length);
-            assert_eq!(matches!(room, Room::Large(..)), 16 * length >= LARGE);
+            assert_eq!(matches!(room, Room::Large(..)), 16 * length >= PAGE);
             if let Some(last) = room.as_mut_slice().last_mut() {
                 *last = [1, 2];
             }

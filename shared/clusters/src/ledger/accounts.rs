@@ -2,7 +2,7 @@ use std::ops::{Index, IndexMut};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::memory::Pieces;
+use crate::memory::List;
 use crate::{Address, Units};
 
 /// A cache line of its own: finding an account by its address brings its balance along.
@@ -25,24 +25,44 @@ impl Account {
         Units::from_limbs(self.balance)
     }
 
-    #[inline]
     pub(super) fn receive(&mut self, value: Units) {
         self.balance = (self.balance() + value).limbs();
     }
 
-    #[inline]
     pub(super) fn send(&mut self, value: Units) {
         self.balance = (self.balance() - value).limbs();
+    }
+
+    /// Of 128 bits, as nearly all values are.
+    #[inline]
+    pub(super) fn receive_low(&mut self, value: [u64; 2]) {
+        let [a, b, ..] = self.balance;
+        let (sum, carry) = wide([a, b]).overflowing_add(wide(value));
+        [self.balance[0], self.balance[1]] = limbs(sum);
+        if carry {
+            self.receive(Units::from_limbs([0, 0, 1, 0, 0]));
+        }
+    }
+
+    /// As [`Self::receive_low`].
+    #[inline]
+    pub(super) fn send_low(&mut self, value: [u64; 2]) {
+        let [a, b, ..] = self.balance;
+        let (difference, borrow) = wide([a, b]).overflowing_sub(wide(value));
+        [self.balance[0], self.balance[1]] = limbs(difference);
+        if borrow {
+            self.send(Units::from_limbs([0, 0, 1, 0, 0]));
+        }
     }
 }
 
 /// Accounts in the order they were first met.
 #[derive(Clone, Debug)]
-pub(crate) struct Accounts(Pieces<Account>);
+pub(crate) struct Accounts(List<Account>);
 
 impl Accounts {
     pub(super) fn new() -> Self {
-        Self(Pieces::new())
+        Self(List::new())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,8 +70,13 @@ impl Accounts {
     }
 
     #[inline]
-    pub(super) fn get(&self, account: u32) -> Option<&Account> {
-        self.0.get(account as usize)
+    pub(super) fn as_slice(&self) -> &[Account] {
+        self.0.as_slice()
+    }
+
+    #[inline]
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Account] {
+        self.0.as_mut_slice()
     }
 
     #[inline]
@@ -60,7 +85,7 @@ impl Accounts {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.0.iter()
+        self.as_slice().iter()
     }
 }
 
@@ -69,13 +94,24 @@ impl Index<u32> for Accounts {
 
     #[inline]
     fn index(&self, account: u32) -> &Account {
-        &self.0[account as usize]
+        &self.as_slice()[account as usize]
     }
 }
 
 impl IndexMut<u32> for Accounts {
     #[inline]
     fn index_mut(&mut self, account: u32) -> &mut Account {
-        &mut self.0[account as usize]
+        &mut self.as_mut_slice()[account as usize]
     }
+}
+
+#[inline]
+pub(super) fn wide([low, high]: [u64; 2]) -> u128 {
+    (u128::from(high) << 64) | u128::from(low)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each half is what is asked for")]
+fn limbs(wide: u128) -> [u64; 2] {
+    [wide as u64, (wide >> 64) as u64]
 }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use order::Order;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::accounts::wide;
 use super::index::NONE;
 use super::{Exchanged, Moment};
 use crate::memory::Pieces;
@@ -110,10 +111,19 @@ impl Default for Flows {
 }
 
 impl Flows {
-    /// Transfers and between whom they were.
+    /// A transfer and between whom it was.
+    pub(super) fn push(&mut self, transfer: &Transfer, ends: [u32; 2]) {
+        let flow = self.keys.len();
+        self.extend(std::slice::from_ref(transfer), &[ends]);
+        let [_, _, low, high] = *transfer.value.as_limbs();
+        if low | high != 0 {
+            self.exceed(flow, [low, high]);
+        }
+    }
+
+    /// Transfers of less than 2¹²⁸, and between whom they were.
     #[inline]
     pub(super) fn extend(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
-        let first = self.totals.len();
         let key = |(transfer, &[from, to]): (&Transfer, &[u32; 2])| Key::new(from, to, transfer.value == Amount::ZERO);
         self.keys.extend(transfers.iter().zip(ends).map(key));
         self.totals.extend(transfers.iter().map(|transfer| {
@@ -121,12 +131,6 @@ impl Flows {
             [low, high]
         }));
         self.firsts.extend(transfers.iter().map(Moment::of));
-        for (flow, transfer) in (first..).zip(transfers) {
-            let [_, _, low, high] = *transfer.value.as_limbs();
-            if low | high != 0 {
-                self.exceed(flow, [low, high]);
-            }
-        }
         self.state = State::Added;
     }
 
@@ -351,11 +355,6 @@ impl Flows {
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
         Exchanged { transfers, total: self.total(flow), first, last }
     }
-}
-
-#[inline]
-fn wide([low, high]: [u64; 2]) -> u128 {
-    (u128::from(high) << 64) | u128::from(low)
 }
 
 impl Flags {

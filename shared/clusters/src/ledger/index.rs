@@ -47,7 +47,7 @@ impl Index {
     /// and the caller appends it to its list there.
     #[inline]
     pub(super) fn place(&mut self, hash: u32, len: usize, is_key: impl Fn(u32) -> bool) -> Place {
-        if 16 * self.used >= 13 * self.slots.as_slice().len() {
+        if 2 * self.used >= self.slots.as_slice().len() {
             self.grow();
         }
         match self.search(hash, is_key) {
@@ -83,16 +83,15 @@ impl Index {
         }
     }
 
-    /// The position of the first key with this hash, most probably the one sought, or `NONE`.
+    /// For each hash the position of the first key that has it, most probably the one sought, or `NONE`.
     #[inline]
-    pub(super) fn likely(&self, hash: u32) -> u32 {
-        self.search(hash, |_| true).unwrap_or(NONE)
-    }
-
-    /// Reads the slot where a search begins.
-    #[inline]
-    pub(super) fn touch(&self, hash: u32) -> u32 {
-        self.slots.as_slice()[self.first_slot(hash)].hash
+    pub(super) fn likely(&self, hashes: &[u32], positions: &mut [u32]) {
+        let slots = self.slots.as_slice();
+        // Reading ahead has no other effect that would keep the compiler from leaving it out.
+        std::hint::black_box(hashes.iter().fold(0, |all, hash| all ^ slots[self.first_slot(*hash)].hash));
+        for (hash, position) in hashes.iter().zip(positions) {
+            *position = self.search(*hash, |_| true).unwrap_or(NONE);
+        }
     }
 
     #[inline]

@@ -106,7 +106,7 @@ impl Ledger {
 
     fn load_account(&mut self, address: Address, balance: Units) -> Result<(), LedgerError> {
         let known = self.accounts.len();
-        let account = self.place_account(&address, self.hasher.address(&address));
+        let account = self.account(&address, self.hasher.address(&address));
         if address == Address::ZERO || self.accounts.len() == known {
             return Err(LedgerError::Damaged("an account is there twice or is the zero address"));
         }

@@ -23,15 +23,6 @@ impl<T: Plain> Pieces<T> {
     }
 
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        if index >= self.length {
-            return None;
-        }
-        let (piece, place) = place(index);
-        self.pieces.get(piece)?.as_slice().get(place)
-    }
-
-    #[inline]
     pub(crate) fn push(&mut self, item: T) {
         let (piece, place) = place(self.length);
         if piece == self.pieces.len() {
@@ -136,7 +127,6 @@ mod tests {
             for _ in 0..2 {
                 prop_assert_eq!(pieces.len(), list.len());
                 prop_assert!(pieces.iter().eq(&list) && pieces.iter().rev().eq(list.iter().rev()));
-                prop_assert!((0..list.len() + 2).all(|index| pieces.get(index) == list.get(index)));
                 prop_assert!((0..list.len()).all(|index| pieces[index] == list[index]));
                 prop_assert!(pieces.slices().all(|(start, slice)| list[start..].starts_with(slice)));
                 let gone = &gone[..list.len()];
