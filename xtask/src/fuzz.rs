@@ -9,7 +9,7 @@ use clap::Args;
 use crate::failure::{Doing, Failure, Result};
 use crate::shell;
 
-const MANIFEST: &str = "tests/fuzz/Cargo.toml";
+pub(crate) const MANIFEST: &str = "tests/fuzz/Cargo.toml";
 const TARGETS: &str = "tests/fuzz/src/bin";
 
 /// What libFuzzer learns from: a counter on every edge, the table that says where they are, and both sides of every

@@ -89,7 +89,7 @@ impl Tally {
                 })
                 .await?;
                 if self.ledger.bytes() > most {
-                    return Err(too_large(&self.ledger, row.through_block, until));
+                    return Err(too_large(&self.ledger, row.through_block.min(until), until));
                 }
                 self.moved = true;
             }
