@@ -268,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_another_on_one_chain_is_listed_there_as_that() {
+        let at = |chain: &str, address: &str| Labels::builtin(chain).get(address.parse().unwrap()).cloned();
+        let (optimism, elsewhere) =
+            ("0x1111111254760f7ab3f16433eea9304126dcd199", "0x1111111254fb6c44bac0bed2854e76f90643097d");
+        assert_eq!(at("optimism", elsewhere), None);
+        assert_eq!(at("optimism", optimism), at("ethereum", elsewhere));
+        assert_eq!(at("ethereum", optimism), None);
+        assert!(at("ethereum", elsewhere).is_some());
+    }
+
+    #[test]
     fn json_and_csv_say_the_same() {
         let json = format!(
             r#"[{{"address":"{WALLET}","name":"Ann, \"A\"","kind":"wallet"}},{{"address":"{POOL}","name":"Pair","kind":"pool"}}]"#
