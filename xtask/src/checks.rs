@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -81,20 +81,13 @@ fn summary(stage: Stage, took: Duration, passed: bool) -> String {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    let clippy = |manifest: &str| {
-        let arguments =
-            ["clippy", "--manifest-path", manifest, "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    let clippy = |of: &[&str]| {
+        let arguments = [&["clippy", "--workspace", "--all-targets"], of, &["--", "--deny", "warnings"]].concat();
         let mut command = shell::command(root, "cargo", &arguments);
-        // Nothing is linked here, and libFuzzer itself, which is C++, need not be built.
-        command.env("CUSTOM_LIBFUZZER_PATH", "/unused/libfuzzer.a").env("CARGO_TARGET_DIR", target(root));
-        shell::run(&mut command)
+        // Nothing is linked here, so that libFuzzer itself, which is C++, need not be built.
+        shell::run(command.env("CUSTOM_LIBFUZZER_PATH", "/unused/libfuzzer.a"))
     };
-    clippy("Cargo.toml").and_then(|()| clippy(fuzz::MANIFEST))
-}
-
-/// Both workspaces have most dependencies in common.
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+    clippy(&[]).and_then(|()| clippy(&["--manifest-path", fuzz::MANIFEST, "--target-dir", "target"]))
 }
 
 /// The template and the stacks nested in it, as CloudFormation's own schemas want them.
