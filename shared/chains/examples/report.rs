@@ -201,6 +201,7 @@ fn limits(path: &str) -> Result<serde_json::Value> {
     Ok(json!({ "scanBytesPerSecond": bytes / scanned, "randomReadSeconds": random }))
 }
 
+/// Asked of the C library (rustix's `use-libc`): valgrind shows programs no other clock.
 fn cpu_seconds() -> f64 {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
     tv_sec as f64 + tv_nsec as f64 / 1e9

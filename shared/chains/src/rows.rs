@@ -188,7 +188,7 @@ fn scan_text(
                 && let Some(used) = layout.plain_row(&buffer[start..limit], &mut token_text, &mut row)
             {
                 if let Some(token) = row.token {
-                    pending.set_token(Some(token));
+                    pending.set_token(token);
                 }
                 match pending.keep(sink)? {
                     Seen::New => {}
@@ -203,9 +203,9 @@ fn scan_text(
             let last_chance = ended || end - start >= BUFFER_BYTES;
             let (used, lines, good) = scanner.any_row(rest, last_chance, &mut row)?;
             if let Some(token) = row.token {
-                // Not of this row.
+                // The text may be of an earlier row.
                 token_text = [0; 42];
-                pending.set_token(Some(token));
+                pending.set_token(token);
             }
             if good {
                 let seen = pending.keep(sink)?;

@@ -310,7 +310,8 @@ fn markdown(options: &Options, bytes: u64, machine: &str, rows: &[Row], measured
              | from memory | {:.2} | {:.1} |\n\
              | changing balances, as above | {more_balances:.2} | {:.1} |\n\
              | keeping, as above | {more_keeping:.2} | {:.1} |\n\n\
-             The last two show what of it is the machine: that many accounts lie outside its caches.\n",
+             The last two show what of it is the machine: that many accounts lie outside its caches, and memory not used \
+             before costs more, the more of it.\n",
             peak / 1e6,
             seconds / ours,
             more_ledger + more_after,

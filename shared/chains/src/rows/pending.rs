@@ -74,9 +74,9 @@ impl Pending {
     }
 
     /// Of which token the next row is, and those after it.
-    pub(super) fn set_token(&mut self, token: Option<Address>) {
-        self.token = token;
-        self.is_other_token = self.tokens.last().is_none_or(|&(_, last)| last != token);
+    pub(super) fn set_token(&mut self, token: Address) {
+        self.token = Some(token);
+        self.is_other_token = self.tokens.last().is_none_or(|&(_, last)| last != self.token);
     }
 
     /// Keeps the row at the place for the next one if it is new. When there are enough, those before it go to `sink`.
