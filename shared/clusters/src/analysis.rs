@@ -3,6 +3,7 @@ mod gifts;
 mod graph;
 mod hubs;
 mod joints;
+mod neighbours;
 mod partition;
 mod ranking;
 
@@ -58,14 +59,12 @@ use crate::{Address, Funded, Kind, Labels, Parameters, Subject, Units};
 ///   or hub by degree (not the token itself), within `synchronous_window` blocks from the first of them; mints do not
 ///   count. Not where more than 50 addresses, holders or not, were first sent the token there in those blocks.
 ///
-/// The ledger is brought in order, which changes nothing of what it says. Parameters out of range are taken at their
+/// The ledger may be settled, which changes nothing of what it says. Parameters out of range are taken at their
 /// word: validate them first.
 pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, parameters: &Parameters) -> Report {
     // Who was first sent the token by whom asks for each pair once; nothing else does.
     if parameters.synchronous {
         ledger.settle();
-    } else {
-        ledger.sort();
     }
     let ledger = &*ledger;
     let hubs = Hubs { subject, labels, parameters };
@@ -114,8 +113,8 @@ pub fn analyse(ledger: &mut Ledger, subject: &Subject, labels: &Labels, paramete
         clusters: findings.clusters(),
         excluded: findings.excluded(),
         gifts: findings.gifts(),
-        conduits: joints.conduits.iter().filter_map(|node| findings.magic_node(node)).collect(),
-        magic_nodes: joints.magic.iter().filter_map(|node| findings.magic_node(node)).collect(),
+        conduits: findings.magic_nodes(&joints.conduits),
+        magic_nodes: findings.magic_nodes(&joints.magic),
         common_funders: joints.funders.iter().filter_map(|funder| findings.common_funder(funder)).collect(),
         acquisitions: joints.groups.iter().filter_map(|group| findings.acquisition(group)).collect(),
         metrics: findings.metrics(rest),
@@ -139,9 +138,8 @@ struct Ranked {
 
 impl Ranked {
     fn of(account: u32, ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>) -> Self {
-        let account_of = &ledger.accounts[account];
-        let (address, amount) = (account_of.address, account_of.balance());
-        let degree = graph.degrees[account as usize];
+        let (address, amount) = (ledger.accounts.address(account), ledger.accounts.balance(account));
+        let degree = graph.degree(account);
         Self { account, address, amount, degree, kind: hubs.kind(address), reason: hubs.reason(address, degree) }
     }
 }
@@ -398,12 +396,15 @@ impl Findings<'_> {
         Some(self.ids[self.party_of[*members.first()?]?])
     }
 
-    fn magic_node(&self, Magic { account, members }: &Magic) -> Option<MagicNode> {
-        let cluster = self.cluster_of(members)?;
-        let mut members: Vec<Address> = members.iter().map(|&rank| self.holders[rank].address).collect();
-        members.sort_unstable();
-        let (address, degree) = (self.ledger.accounts[*account].address, self.graph.degrees[*account as usize]);
-        Some(MagicNode { address, degree, members, cluster })
+    fn magic_nodes(&self, nodes: &[Magic]) -> Vec<MagicNode> {
+        let accounts: Vec<u32> = nodes.iter().map(|node| node.account).collect();
+        let node = |(Magic { account, members }, degree): (&Magic, u32)| {
+            let cluster = self.cluster_of(members)?;
+            let mut members: Vec<Address> = members.iter().map(|&rank| self.holders[rank].address).collect();
+            members.sort_unstable();
+            Some(MagicNode { address: self.ledger.accounts.address(*account), degree, members, cluster })
+        };
+        nodes.iter().zip(self.graph.degrees(&accounts)).filter_map(node).collect()
     }
 
     fn common_funder(&self, Funder { address, funded, members }: &Funder) -> Option<CommonFunder> {
@@ -455,10 +456,7 @@ impl Findings<'_> {
         let mut amounts = [Units::ZERO; 64];
         for some in rest.chunks(amounts.len()) {
             // They lie far apart: asking for many at once, memory answers them side by side.
-            amounts
-                .iter_mut()
-                .zip(some)
-                .for_each(|(amount, &account)| *amount = self.ledger.accounts[account].balance());
+            amounts.iter_mut().zip(some).for_each(|(amount, &account)| *amount = self.ledger.accounts.balance(account));
             for &amount in &amounts[..some.len()] {
                 let nearest = amount.to_f64();
                 by_holder.add(amount, nearest);
@@ -473,8 +471,7 @@ impl Findings<'_> {
 
     fn health(&self) -> Health {
         let negative = |&account: &u32| {
-            let account = &self.ledger.accounts[account];
-            let (address, amount) = (account.address, account.balance());
+            let (address, amount) = (self.ledger.accounts.address(account), self.ledger.accounts.balance(account));
             Negative { address, amount, display: self.display.number(amount) }
         };
         Health {
@@ -584,15 +581,20 @@ mod tests {
         product
     }
 
-    /// The rules as they are written, over maps and sets. `spared` is let in, whatever it is.
-    fn by_definition(
+    /// Whether an amount is below the share of another, `parts` of `of`, where anything may be: multiplied out in sums,
+    /// since units do not multiply. Rounded down, the share is what the amount has to reach.
+    fn is_below(parameters: &Parameters, amount: Units, [parts, of]: [u32; 2], whole: Units) -> bool {
+        let nothing_is_slight = parameters.include_hubs || parameters.include_zero_value;
+        !nothing_is_slight && times(amount + Units::from(1), of) <= times(whole, parts)
+    }
+
+    /// Each address's balance, the sum of the positive ones, and the others that each traded with, dust not counted.
+    fn traded(
         transfers: &[Transfer],
         parameters: &Parameters,
-        spared: Option<Address>,
-    ) -> BTreeSet<BTreeSet<Address>> {
-        let (subject, labels) = known();
+    ) -> (BTreeMap<Address, Units>, Units, BTreeMap<Address, BTreeSet<Address>>) {
         let mut balances: BTreeMap<Address, Units> = BTreeMap::new();
-        let mut exchanged: BTreeMap<(Address, Address), Vec<Amount>> = BTreeMap::new();
+        let mut exchanged: BTreeMap<(Address, Address), Units> = BTreeMap::new();
         for transfer in transfers {
             *balances.entry(transfer.from).or_default() -= transfer.value.into();
             *balances.entry(transfer.to).or_default() += transfer.value.into();
@@ -600,25 +602,31 @@ mod tests {
             if counts && transfer.from != transfer.to && transfer.from != Address::ZERO && transfer.to != Address::ZERO
             {
                 let pair = (transfer.from.min(transfer.to), transfer.from.max(transfer.to));
-                exchanged.entry(pair).or_default().push(transfer.value);
+                *exchanged.entry(pair).or_default() += transfer.value.into();
             }
         }
         balances.remove(&Address::ZERO);
         let supply: Units = balances.values().copied().filter(|balance| balance.is_positive()).sum();
-        let nothing_is_slight = parameters.include_hubs || parameters.include_zero_value;
-        // Whether an amount is below the share of another: multiplied out in sums, since units do not multiply. Rounded
-        // down, the share is what the amount has to reach.
-        let is_below = |amount: Units, parts: u32, of: u32, whole: Units| {
-            !nothing_is_slight && times(amount + Units::from(1), of) <= times(whole, parts)
-        };
-        let is_speck = |amount: Units| is_below(amount, parameters.dust_parts_per_billion, 1_000_000_000, supply);
-        let is_dust = |amounts: &[Amount]| is_speck(amounts.iter().copied().map(Units::from).sum());
         let mut traded: BTreeMap<Address, BTreeSet<Address>> =
             exchanged.keys().flat_map(|&(a, b)| [(a, BTreeSet::new()), (b, BTreeSet::new())]).collect();
-        for (&(a, b), _) in exchanged.iter().filter(|(_, amounts)| !is_dust(amounts)) {
+        let dust = [parameters.dust_parts_per_billion, 1_000_000_000];
+        for (&(a, b), _) in exchanged.iter().filter(|(_, amount)| !is_below(parameters, **amount, dust, supply)) {
             traded.entry(a).or_default().insert(b);
             traded.entry(b).or_default().insert(a);
         }
+        (balances, supply, traded)
+    }
+
+    /// The rules as they are written, over maps and sets. `spared` is let in, whatever it is.
+    fn by_definition(
+        transfers: &[Transfer],
+        parameters: &Parameters,
+        spared: Option<Address>,
+    ) -> BTreeSet<BTreeSet<Address>> {
+        let (subject, labels) = known();
+        let (balances, supply, traded) = traded(transfers, parameters);
+        let dust = [parameters.dust_parts_per_billion, 1_000_000_000];
+        let is_speck = |amount: Units| is_below(parameters, amount, dust, supply);
         let mut top: Vec<(Units, Address)> = balances
             .iter()
             .map(|(&address, &balance)| (balance, address))
@@ -652,7 +660,8 @@ mod tests {
                 let earlier = (row.block, row.log_index) < (only.block, only.log_index);
                 row.to == only.to && row.from != only.from && earlier
             };
-            is_below(only.value.into(), parameters.gift_percent, 100, got) && moved().filter(counts).any(had)
+            is_below(parameters, only.value.into(), [parameters.gift_percent, 100], got)
+                && moved().filter(counts).any(had)
         };
         let mut sets: Vec<BTreeSet<Address>> = Vec::new();
         let mut gifts: Vec<(Address, Address)> = Vec::new();
@@ -666,6 +675,7 @@ mod tests {
                 }
             }
         }
+        let nothing_is_slight = parameters.include_hubs || parameters.include_zero_value;
         if parameters.conduits && !parameters.magic_nodes && !nothing_is_slight {
             let is_left_over = |balance: Units| balance == Units::ZERO || (balance.is_positive() && is_speck(balance));
             let takes_deposits = |address: &Address| {
@@ -801,6 +811,21 @@ mod tests {
         }
 
         #[test]
+        fn a_degree_is_with_how_many_an_address_traded(
+            transfers in any_transactions(14, 60),
+            parameters in any_parameters(),
+        ) {
+            let (_, _, traded) = traded(&transfers, &parameters);
+            let report = report(&transfers, &parameters);
+            let holders = report.holders.iter().map(|holder| (holder.address, holder.degree));
+            let excluded = report.excluded.iter().map(|hub| (hub.address, hub.degree));
+            let nodes = report.conduits.iter().chain(&report.magic_nodes).map(|node| (node.address, node.degree));
+            for (address, degree) in holders.chain(excluded).chain(nodes) {
+                prop_assert_eq!(degree as usize, traded.get(&address).map_or(0, BTreeSet::len));
+            }
+        }
+
+        #[test]
         fn an_excluded_hub_says_what_letting_it_in_would_change(
             transfers in any_transfers(14, 60),
             parameters in any_parameters(),
@@ -930,6 +955,17 @@ mod tests {
             to: address(to),
             value: Amount::from(value),
         }
+    }
+
+    #[test]
+    fn who_traded_counts_once_however_that_was_split() {
+        // Less than 30 is dust. The first two exchanged more at once, and as much in two parts; the others in parts only.
+        let parameters = Parameters { dust_parts_per_billion: 300_000_000, ..Parameters::default() };
+        let rows = [(0, 1, 100), (1, 2, 40), (2, 1, 20), (1, 2, 20), (1, 3, 20), (3, 1, 10), (1, 4, 5), (4, 1, 1)];
+        let report = anonymous(&rows.map(|(from, to, value)| transfer(from, to, value)), &parameters);
+        let degrees: Vec<(u8, u32)> =
+            report.holders.iter().map(|holder| (holder.address.0[0], holder.degree)).collect();
+        assert_eq!(degrees, [(1, 2), (2, 1), (3, 1), (4, 0)]);
     }
 
     #[test]

@@ -2,14 +2,18 @@ mod accounts;
 mod first;
 mod flows;
 mod index;
+mod low;
 mod storage;
 
-pub(crate) use accounts::{Account, Accounts};
+use std::cmp::Reverse;
+
+pub(crate) use accounts::Accounts;
 use flows::Flows;
-pub(crate) use flows::{Flags, Flow, Pair};
+pub(crate) use flows::{Flags, Flow};
 use index::{Hasher, Index, NONE, Place};
+use low::Low;
+use prefetch_index::prefetch_index;
 pub use storage::LedgerError;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Address, Amount, Transfer, TxHash, Units};
 
@@ -43,9 +47,8 @@ pub(crate) struct Totals {
     pub(crate) last_timestamp: Option<u64>,
 }
 
-/// When a transfer was, packed.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
+/// When a transfer was.
+#[derive(Clone, Copy, Debug)]
 struct Moment {
     block: u64,
     /// `UNKNOWN_TIME`, or seconds since 1970.
@@ -102,17 +105,22 @@ impl Ledger {
     /// At most `STEP` transfers.
     ///
     /// Finding an account is a chain of lookups, each waiting for memory. Here each link of the chain is taken for many
-    /// transfers before the next, and the memory it will need is read ahead, so that the waits overlap. The loops that
-    /// only read ahead are short, so that the processor runs far into them while it waits.
+    /// transfers before the next, and memory is asked ahead for what that will need, so that the waits overlap.
     fn add_in_step(&mut self, transfers: &[Transfer]) {
         self.totals.count(transfers);
         let (mut hashes, mut ends) = ([[0; 2]; STEP], [[NONE; 2]; STEP]);
         let (hashes, ends) = (&mut hashes[..transfers.len()], &mut ends[..transfers.len()]);
-        for (transfer, hashes) in transfers.iter().zip(&mut *hashes) {
+        let hashed = transfers.iter().zip(&mut *hashes).flat_map(|(transfer, hashes)| {
             *hashes = [&transfer.from, &transfer.to].map(|address| self.hasher.address(address));
-        }
-        self.account_index.likely(hashes.as_flattened(), ends.as_flattened_mut());
+            *hashes
+        });
+        self.account_index.prefetch(hashed);
         let accounts = self.accounts.as_slice();
+        let likely = self.account_index.likely(hashes.as_flattened().iter().copied());
+        for (end, account) in ends.as_flattened_mut().iter_mut().zip(likely) {
+            *end = account;
+            prefetch_index(accounts, account as usize);
+        }
         for (transfer, ends) in transfers.iter().zip(&mut *ends) {
             for (end, address) in ends.iter_mut().zip([&transfer.from, &transfer.to]) {
                 if accounts.get(*end as usize).is_none_or(|account| account.address != *address) {
@@ -125,7 +133,7 @@ impl Ledger {
         let mut run = 0;
         for (place, (transfer, hashes)) in transfers.iter().zip(hashes).enumerate() {
             let [from, to] = ends[place];
-            let is_narrow = transfer.value.as_limbs()[2..] == [0; 2];
+            let is_narrow = Low::is_all(&transfer.value) && flows::is_early(transfer.block);
             if is_narrow && from.max(to) < NONE && from != to {
                 continue;
             }
@@ -152,19 +160,15 @@ impl Ledger {
         is_trade.then(|| [self.account(from, hashes[0]), self.account(to, hashes[1])])
     }
 
-    /// Transfers of less than 2¹²⁸ each and between whom they were.
+    /// Transfers that are told in short and between whom they were.
     fn add_run(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
-        let accounts = self.accounts.as_mut_slice();
-        for (transfer, &[from, to]) in transfers.iter().zip(ends) {
-            let [low, high, ..] = *transfer.value.as_limbs();
-            accounts[from as usize].send_low([low, high]);
-            accounts[to as usize].receive_low([low, high]);
-            self.totals.zero_value_rows += u64::from(low | high == 0);
-        }
+        let values = transfers.iter().map(|transfer| Low::of(&transfer.value));
+        self.totals.zero_value_rows += values.clone().map(|value| u64::from(value == 0)).sum::<u64>();
+        self.accounts.send_all(ends.iter().copied().zip(values));
         self.flows.extend(transfers, ends);
     }
 
-    /// A mint, a burn, a transfer to oneself, or one of 2¹²⁸ or more between `ends`.
+    /// A mint, a burn, a transfer to oneself, or one between `ends` that is not told in short.
     #[cold]
     fn add_other(&mut self, transfer: &Transfer, hashes: [u32; 2], ends: Option<[u32; 2]>) {
         let value = Units::from(transfer.value);
@@ -172,20 +176,20 @@ impl Ledger {
         self.totals.zero_value_rows += u64::from(is_nothing);
         match (transfer.from == Address::ZERO, transfer.to == Address::ZERO, ends) {
             (_, _, Some([from, to])) => {
-                self.accounts[from].send(value);
-                self.accounts[to].receive(value);
+                self.accounts.add(from, -value);
+                self.accounts.add(to, value);
                 self.flows.push(transfer, [from, to]);
             }
             (false, false, None) => self.totals.self_transfers += 1,
             (true, false, None) if !is_nothing => {
                 self.totals.minted += value;
                 let to = self.account(&transfer.to, hashes[1]);
-                self.accounts[to].receive(value);
+                self.accounts.add(to, value);
             }
             (false, true, None) if !is_nothing => {
                 self.totals.burned += value;
                 let from = self.account(&transfer.from, hashes[0]);
-                self.accounts[from].send(value);
+                self.accounts.add(from, -value);
             }
             (true, true, None) => {
                 self.totals.self_transfers += 1;
@@ -195,14 +199,9 @@ impl Ledger {
         }
     }
 
-    /// What [`Ledger::pairs`] needs.
-    pub(crate) fn sort(&mut self) {
-        self.flows.sort(self.accounts.len());
-    }
-
     /// The memory it takes, about.
     pub fn bytes(&self) -> u64 {
-        (size_of::<Account>() * self.accounts.len() + self.account_index.bytes() + self.flows.bytes()) as u64
+        (self.accounts.bytes() + self.account_index.bytes() + self.flows.bytes()) as u64
     }
 
     /// Adds up what was sent between the same two. This changes nothing of what the ledger says; it may take less memory
@@ -223,53 +222,57 @@ impl Ledger {
 
     /// The `n` addresses with the largest positive balances, by balance, then address.
     pub fn top_holders(&self, n: usize) -> Vec<Address> {
-        let mut holders: Vec<&Account> =
-            self.accounts.iter().filter(|account| account.balance().is_positive()).collect();
-        let by_rank = |a: &&Account, b: &&Account| b.balance().cmp(&a.balance()).then(a.address.cmp(&b.address));
+        let mut holders: Vec<(Reverse<Units>, Address)> =
+            self.balances().map(|(address, balance)| (Reverse(balance), address)).collect();
         if n < holders.len() {
-            holders.select_nth_unstable_by(n, by_rank);
+            holders.select_nth_unstable(n);
             holders.truncate(n);
         }
-        holders.sort_unstable_by(by_rank);
-        holders.iter().map(|account| account.address).collect()
+        holders.sort_unstable();
+        holders.into_iter().map(|(_, address)| address).collect()
     }
 
     /// How many addresses have a positive balance.
     pub fn holders(&self) -> u64 {
-        self.accounts.iter().filter(|account| account.balance().is_positive()).count() as u64
+        self.balances().count() as u64
+    }
+
+    /// The positive ones.
+    fn balances(&self) -> impl Iterator<Item = (Address, Units)> {
+        self.accounts.iter().filter(|(_, balance)| balance.is_positive())
     }
 
     /// Finds the account or opens it.
     fn account(&mut self, address: &Address, hash: u32) -> u32 {
         let accounts = self.accounts.as_slice();
         let is_key = |account: u32| accounts[account as usize].address == *address;
-        match self.account_index.place(hash, accounts.len(), is_key) {
+        let hash_at = |account: u32| self.hasher.address(&accounts[account as usize].address);
+        match self.account_index.place(hash, accounts.len(), is_key, hash_at) {
             Place::Old(account) => account,
             Place::New(account) => {
-                self.accounts.push(Account::new(*address, Units::ZERO));
+                self.accounts.push(*address);
                 account
             }
         }
     }
 
     pub(crate) fn find_account(&self, address: Address) -> Option<u32> {
-        let is_key = |account| self.accounts[account].address == address;
+        let is_key = |account| self.accounts.address(account) == address;
         self.account_index.find(self.hasher.address(&address), is_key)
     }
 
-    /// Each two accounts that traded, once. Of a sorted ledger.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair> {
-        self.flows.pairs()
-    }
-
-    /// All flows between the two accounts of a pair, several of a kind unless the ledger is settled.
-    pub(crate) fn flows_of_pair(&self, pair: Pair) -> impl Iterator<Item = Flow> {
-        self.flows.of_pair(pair)
-    }
-
-    /// All flows; of a settled ledger each pair, direction, and something or nothing once.
+    /// All flows by age; of a settled ledger each pair, direction, and something or nothing once.
     pub(crate) fn flows(&self) -> impl Iterator<Item = Flow> {
         self.flows.iter()
+    }
+
+    /// The same, each with the accounts of one that comes somewhat later, for who wants to ask memory about them.
+    pub(crate) fn flows_ahead(&self) -> impl Iterator<Item = (Flow, [u32; 2])> {
+        self.flows.iter_ahead()
+    }
+
+    pub(crate) fn flow(&self, flow: u32) -> Flow {
+        self.flows.flow(flow)
     }
 
     pub(crate) fn flows_of_at_least(&self, least: Units) -> Flags {
@@ -308,10 +311,20 @@ impl Moment {
     fn of(transfer: &Transfer) -> Self {
         Self {
             block: transfer.block,
-            timestamp: transfer.timestamp.and_then(|time| time.try_into().ok()).unwrap_or(UNKNOWN_TIME),
-            position: transfer.log_index.map_or(0, |index| index.saturating_add(1)),
+            timestamp: Self::short_time(transfer),
+            position: Self::place(transfer),
             tx: transfer.tx,
         }
+    }
+
+    #[inline]
+    fn short_time(transfer: &Transfer) -> u32 {
+        transfer.timestamp.and_then(|time| time.try_into().ok()).unwrap_or(UNKNOWN_TIME)
+    }
+
+    #[inline]
+    fn place(transfer: &Transfer) -> u32 {
+        transfer.log_index.map_or(0, |index| index.saturating_add(1))
     }
 
     fn order(&self) -> (u64, u32) {
@@ -376,8 +389,8 @@ pub(crate) mod tests {
         Address([number; 20])
     }
 
-    /// Transfers between a few addresses, the zero address among them, of nothing, of little, and of all there can be;
-    /// no two have the same place in the chain.
+    /// Transfers between a few addresses, the zero address among them, of nothing, of little, and of all there can be,
+    /// in early and in late blocks; no two have the same place in the chain.
     pub(crate) fn any_transfers(addresses: u8, rows: usize) -> impl Strategy<Value = Vec<Transfer>> {
         let value = prop_oneof![
             1 => Just(Amount::ZERO),
@@ -385,12 +398,15 @@ pub(crate) mod tests {
             1 => any::<u128>().prop_map(Amount::from),
             1 => Just(Amount::MAX),
         ];
-        let row = (0..4_u64, any::<bool>(), 0..addresses, 0..addresses, value);
+        // Those at the end of 32 bits are kept in another way.
+        let end = u64::from(u32::MAX);
+        let block = prop_oneof![12 => 0..4_u64, 1 => end - 1..=end + 1];
+        let row = (block, any::<bool>(), 0..addresses, 0..addresses, value);
         prop::collection::vec(row, 0..rows).prop_map(|rows| {
             let rows = (0_u8..).zip(rows);
             rows.map(|(index, (block, timed, from, to, value))| Transfer {
                 block,
-                timestamp: timed.then_some(1_000 + block),
+                timestamp: timed.then_some(1_000 + block % 8),
                 tx: TxHash([index; 32]),
                 log_index: Some(index.into()),
                 from: address(from),
@@ -418,8 +434,8 @@ pub(crate) mod tests {
 
     fn by_flow(ledger: &Ledger) -> Added {
         let mut added = Added::new();
-        for Flow { flow, from, to, is_nothing } in ledger.pairs().flat_map(|pair| ledger.flows_of_pair(pair)) {
-            let [from, to] = [from, to].map(|account| ledger.accounts[account].address);
+        for Flow { flow, from, to, is_nothing } in ledger.flows() {
+            let [from, to] = [from, to].map(|account| ledger.accounts.address(account));
             let (transfers, total) = added.entry((from, to, is_nothing)).or_default();
             let exchanged = ledger.exchanged(flow);
             (*transfers, *total) = (*transfers + exchanged.transfers, *total + exchanged.total);
@@ -428,7 +444,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn many_accounts_are_sorted_and_added_up_as_a_map_would() {
+    fn many_accounts_are_added_up_as_a_map_would() {
         let transfers: Vec<Transfer> = crate::sample::transfers(3, 150_000, 70_000).collect();
         let mut expected = Added::new();
         for t in transfers.iter().filter(|t| t.from != t.to && t.from != Address::ZERO && t.to != Address::ZERO) {
@@ -437,17 +453,13 @@ pub(crate) mod tests {
         }
         let mut ledger = ledger(&transfers);
         assert!(ledger.accounts.len() > 30_000, "several groups of accounts, and lists in large pages");
-        ledger.sort();
-        let each_once = |ledger: &Ledger| ledger.pairs().map(|pair| pair.accounts).collect::<BTreeSet<_>>().len();
-        assert_eq!(each_once(&ledger), ledger.pairs().count());
         assert_eq!(by_flow(&ledger), expected);
         let before = ledger.bytes();
         ledger.settle();
         assert_eq!(by_flow(&ledger), expected);
         assert_eq!(ledger.flows().count(), expected.len());
         assert!(ledger.bytes() < before);
-        let mut loaded = Ledger::load(&mut &saved(&ledger)[..]).unwrap();
-        loaded.sort();
+        let loaded = Ledger::load(&mut &saved(&ledger)[..]).unwrap();
         assert_eq!(by_flow(&loaded), expected);
     }
 
@@ -461,7 +473,6 @@ pub(crate) mod tests {
         for (ledger, is_worth_it) in [(&mut few, true), (&mut many, false)] {
             let before = ledger.flows().count();
             ledger.flows.make_more_room(ledger.accounts.len());
-            ledger.sort();
             assert_eq!(ledger.flows().count(), if is_worth_it { kinds(ledger) } else { before });
             assert_eq!(kinds(ledger) < before / 2, is_worth_it);
         }
@@ -495,26 +506,9 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn each_pair_that_traded_is_there_once(transfers in any_transfers(5, 100)) {
-            let mut ledger = ledger(&transfers);
-            ledger.settle();
-            let name = |account: u32| ledger.accounts[account].address;
-            let mut pairs: Vec<_> = ledger.pairs().map(|pair| (pair.accounts.map(name), pair.is_nothing)).collect();
-            pairs.iter_mut().for_each(|(pair, _)| pair.sort());
-            pairs.sort();
-            let mut expected = BTreeMap::new();
-            for t in transfers.iter().filter(|t| t.from != t.to && t.from != Address::ZERO && t.to != Address::ZERO) {
-                *expected.entry([t.from.min(t.to), t.from.max(t.to)]).or_insert(true) &= t.value == Amount::ZERO;
-            }
-            prop_assert_eq!(pairs, expected.into_iter().collect::<Vec<_>>());
-            let of_pairs: usize = ledger.pairs().map(|pair| ledger.flows_of_pair(pair).count()).sum();
-            prop_assert_eq!(of_pairs, ledger.flows().count());
-        }
-
-        #[test]
         fn what_was_minted_and_not_burned_is_somebodys(transfers in any_transfers(8, 60)) {
             let ledger = ledger(&transfers);
-            let balances: Units = ledger.accounts.iter().map(|account| account.balance()).sum();
+            let balances: Units = ledger.accounts.iter().map(|(_, balance)| balance).sum();
             prop_assert_eq!(balances, ledger.totals.minted - ledger.totals.burned);
         }
 
@@ -524,7 +518,7 @@ pub(crate) mod tests {
             ledger.settle();
             let mut rows = 0;
             for Flow { flow, from, to, is_nothing } in ledger.flows() {
-                let [from, to] = [from, to].map(|account| ledger.accounts[account].address);
+                let [from, to] = [from, to].map(|account| ledger.accounts.address(account));
                 let of_flow = |t: &&Transfer| t.from == from && t.to == to && (t.value == Amount::ZERO) == is_nothing;
                 let mut of_flow: Vec<&Transfer> = transfers.iter().filter(of_flow).collect();
                 of_flow.sort_by_key(|transfer| (transfer.block, transfer.log_index));
@@ -575,9 +569,9 @@ pub(crate) mod tests {
         #[test]
         fn the_top_holders_are_the_largest_in_order(transfers in any_transfers(12, 60), n in 0_usize..14) {
             let ledger = ledger(&transfers);
-            let mut holders: Vec<_> = ledger.accounts.iter().filter(|account| account.balance().is_positive()).collect();
-            holders.sort_by_key(|account| (std::cmp::Reverse(account.balance()), account.address));
-            let addresses: Vec<Address> = holders.iter().take(n).map(|account| account.address).collect();
+            let mut holders: Vec<_> = ledger.accounts.iter().filter(|(_, balance)| balance.is_positive()).collect();
+            holders.sort_by_key(|&(address, balance)| (Reverse(balance), address));
+            let addresses: Vec<Address> = holders.iter().take(n).map(|&(address, _)| address).collect();
             prop_assert_eq!(ledger.top_holders(n), addresses);
             prop_assert_eq!(ledger.holders(), holders.len() as u64);
         }
@@ -619,9 +613,25 @@ pub(crate) mod tests {
         ledger.settle();
         let five = "578960446186580977117854925043439539266349923328202820197287920039565648199675";
         assert_eq!(ledger.exchanged(0).total.to_string(), five);
-        assert_eq!(ledger.accounts[0].balance().to_string(), format!("-{five}"));
-        assert_eq!(ledger.accounts[1].balance().to_string(), five);
+        assert_eq!(ledger.accounts.balance(0).to_string(), format!("-{five}"));
+        assert_eq!(ledger.accounts.balance(1).to_string(), five);
         assert_eq!(saved(&Ledger::load(&mut &saved(&ledger)[..]).unwrap()), saved(&ledger));
+    }
+
+    #[test]
+    fn a_block_beyond_32_bits_is_told_as_it_is() {
+        let end = u64::from(u32::MAX);
+        let one = crate::sample::transfers(1, 1, 1).next().unwrap();
+        let row = |block| Transfer { block, from: address(1), to: address(2), value: Amount::from(1), ..one };
+        let blocks = |rows: &[u64]| {
+            let mut ledger = ledger(&rows.iter().map(|&block| row(block)).collect::<Vec<_>>());
+            ledger.settle();
+            let loaded = Ledger::load(&mut &saved(&ledger)[..]).unwrap();
+            [ledger, loaded].map(|ledger| (ledger.exchanged(0).first_block(), ledger.exchanged(0).last_block()))
+        };
+        assert_eq!(blocks(&[u64::MAX, end + 1, end]), [(end, u64::MAX); 2]);
+        assert_eq!(blocks(&[end + 1, end - 1, end]), [(end - 1, end + 1); 2]);
+        assert_eq!(blocks(&[end]), [(end, end); 2]);
     }
 
     #[test]

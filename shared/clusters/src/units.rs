@@ -61,6 +61,16 @@ impl Units {
         Self(Limbs::from_limbs(limbs))
     }
 
+    /// Times two, so many times.
+    pub(crate) fn shifted_left(self, bits: usize) -> Self {
+        Self(self.0 << bits)
+    }
+
+    /// Half of it rounded down, so many times.
+    pub(crate) fn shifted_right(self, bits: usize) -> Self {
+        Self(self.0.arithmetic_shr(bits))
+    }
+
     /// Position of the highest bit of a number that is not negative; 0 for zero.
     pub(crate) fn bit_len(self) -> usize {
         self.0.bit_len()
@@ -76,6 +86,7 @@ impl From<Amount> for Units {
 }
 
 impl From<u128> for Units {
+    #[inline]
     fn from(value: u128) -> Self {
         Self(Limbs::from(value))
     }

@@ -1,4 +1,4 @@
-use crate::ledger::{Flags, Ledger, Pair};
+use crate::ledger::{Flags, Ledger};
 use crate::{Parameters, Units};
 
 /// Tells which pairs of accounts exchanged next to nothing.
@@ -9,7 +9,7 @@ pub(super) struct Dust {
     least: Units,
     /// Nothing is less.
     is_none: bool,
-    /// The flows that are no dust themselves: most, and looking for them in a pass costs less than at each pair.
+    /// The flows that are no dust themselves: most, and looking for them in a pass costs less than at each.
     enough: Flags,
 }
 
@@ -28,13 +28,20 @@ impl Dust {
         !balance.is_negative() && (!balance.is_positive() || balance < self.least)
     }
 
-    pub(super) fn is_pair(&self, ledger: &Ledger, pair: Pair) -> bool {
-        if self.is_none || ledger.flows_of_pair(pair).any(|flow| self.enough.has(flow.flow)) {
+    /// Whether the flow alone is more than dust.
+    #[inline]
+    pub(super) fn is_enough(&self, flow: u32) -> bool {
+        self.is_none || self.enough.has(flow)
+    }
+
+    /// Whether all flows between two together are dust.
+    pub(super) fn are(&self, ledger: &Ledger, mut flows: impl Iterator<Item = u32> + Clone) -> bool {
+        if flows.clone().any(|flow| self.is_enough(flow)) {
             return false;
         }
         let mut exchanged = Units::ZERO;
-        !ledger.flows_of_pair(pair).any(|flow| {
-            exchanged += ledger.total(flow.flow);
+        !flows.any(|flow| {
+            exchanged += ledger.total(flow);
             exchanged >= self.least
         })
     }

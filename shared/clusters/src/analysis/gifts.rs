@@ -62,7 +62,7 @@ impl<'a> Histories<'a> {
     /// ledger keeps no more than sums of mints.
     pub(super) fn received(&self, account: u32) -> Units {
         let sent = self.movements(account).iter().filter(|moved| moved.from == account);
-        sent.map(|moved| moved.exchanged.total).sum::<Units>() + self.ledger.accounts[account].balance()
+        sent.map(|moved| moved.exchanged.total).sum::<Units>() + self.ledger.accounts.balance(account)
     }
 }
 

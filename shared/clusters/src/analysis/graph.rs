@@ -1,6 +1,7 @@
 use super::dust::Dust;
+use super::neighbours::{Neighbours, Trade, Trades, by_other};
 use crate::Parameters;
-use crate::ledger::{Exchanged, Flow, Ledger, Pair};
+use crate::ledger::{Exchanged, Flow, Ledger};
 
 /// The rank of who is not among the top holders.
 pub(super) const OUTSIDE: u32 = u32::MAX;
@@ -10,8 +11,13 @@ pub(super) struct Graph<'a> {
     trades: Trades<'a>,
     /// By account: its rank from 0 among the top holders, or `OUTSIDE`.
     pub(super) ranks: Vec<u32>,
-    /// By account: how many distinct others it traded with, dust not counted.
-    pub(super) degrees: Vec<u32>,
+    /// By account: in how many flows it is.
+    counts: Vec<u32>,
+    /// By account: its degree, or less than makes a hub.
+    degrees: Vec<u32>,
+    /// Of the top holders by rank, then of others.
+    neighbours: Neighbours,
+    holders: usize,
     pub(super) edges: Vec<Edge>,
 }
 
@@ -37,13 +43,6 @@ pub(super) struct Edge {
     pub(super) is_dust: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Trades<'a> {
-    ledger: &'a Ledger,
-    include_zero_value: bool,
-    dust: &'a Dust,
-}
-
 impl<'a> Graph<'a> {
     pub(super) fn of(ledger: &'a Ledger, top: &[u32], dust: &'a Dust, parameters: &Parameters) -> Self {
         let trades = Trades { ledger, include_zero_value: parameters.include_zero_value, dust };
@@ -51,99 +50,109 @@ impl<'a> Graph<'a> {
         for (rank, &account) in (0..).zip(top) {
             ranks[account as usize] = rank;
         }
+        let counts = trades.counts();
+        // Nobody else can be a hub.
+        let busy = (0..).zip(counts.iter().zip(&ranks));
+        let busy = busy.filter(|&(_, (&count, &rank))| count >= parameters.hub_degree && rank == OUTSIDE);
+        let accounts: Vec<u32> = top.iter().copied().chain(busy.map(|(account, _)| account)).collect();
+        let neighbours = trades.neighbours(&accounts, &counts);
         let mut degrees = vec![0; ledger.accounts.len()];
-        let mut edges = Vec::new();
-        for pair in trades.pairs() {
-            let [a, b] = pair.accounts;
-            let is_dust = dust.is_pair(ledger, pair);
-            if !is_dust {
-                degrees[a as usize] += 1;
-                degrees[b as usize] += 1;
-            }
-            if ranks[a as usize] != OUTSIDE && ranks[b as usize] != OUTSIDE {
-                trades.push_edges(pair, is_dust, &ranks, &mut edges);
-            }
+        for (&account, degree) in accounts.iter().zip(neighbours.degrees(trades)) {
+            degrees[account as usize] = degree;
         }
-        Self { trades, ranks, degrees, edges }
+        let edges = edges(trades, &neighbours, top.len(), &ranks);
+        Self { trades, ranks, counts, degrees, neighbours, holders: top.len(), edges }
+    }
+
+    /// How many distinct others the account traded with, dust not counted; of one outside the top that is no hub by it,
+    /// any number that makes no hub.
+    pub(super) fn degree(&self, account: u32) -> u32 {
+        self.degrees[account as usize]
+    }
+
+    /// How many distinct others each of the accounts traded with, dust not counted, no two of them the same.
+    pub(super) fn degrees(&self, accounts: &[u32]) -> Vec<u32> {
+        if accounts.is_empty() {
+            return Vec::new();
+        }
+        self.trades.neighbours(accounts, &self.counts).degrees(self.trades)
     }
 
     /// Whether the balance of an account is none to speak of.
     pub(super) fn kept_nothing(&self, account: u32) -> bool {
-        self.trades.dust.is_left_over(self.trades.ledger.accounts[account].balance())
+        self.trades.dust.is_left_over(self.trades.ledger.accounts.balance(account))
     }
 
     /// The accounts outside the top that traded more than dust with a top holder, each with that holder's rank, once
-    /// for a pair.
-    pub(super) fn outsiders(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.outsiders_where(|_, _| true)
-    }
-
-    /// Those of them that are wanted; asking is cheaper than telling dust.
-    pub(super) fn outsiders_where(&self, wanted: impl Fn(u32, usize) -> bool) -> impl Iterator<Item = (u32, usize)> {
-        let Trades { ledger, dust, .. } = self.trades;
-        let pairs = self.trades.pairs().filter_map(|pair| {
-            let [a, b] = pair.accounts;
-            match [a, b].map(|account| self.ranks[account as usize]) {
-                [OUTSIDE, OUTSIDE] => None,
-                [OUTSIDE, rank] => Some((a, rank as usize, pair)),
-                [rank, OUTSIDE] => Some((b, rank as usize, pair)),
-                _ => None,
-            }
-        });
-        pairs
-            .filter(move |&(outsider, rank, pair)| wanted(outsider, rank) && !dust.is_pair(ledger, pair))
-            .map(|(outsider, rank, _)| (outsider, rank))
+    /// for a pair; as far as both are wanted.
+    pub(super) fn outsiders(
+        &self,
+        outsider: impl Fn(u32) -> bool,
+        holder: impl Fn(usize) -> bool,
+    ) -> impl Iterator<Item = (u32, usize)> {
+        let mut wanted = Vec::new();
+        (0..self.holders).filter(move |&rank| holder(rank)).flat_map(move |rank| {
+            wanted.clear();
+            let is_wanted = |trade: &&Trade| self.ranks[trade.other as usize] == OUTSIDE && outsider(trade.other);
+            wanted.extend(self.neighbours.of(rank).iter().filter(is_wanted));
+            let pairs = by_other(&mut wanted).filter(|between| !self.trades.are_dust(between));
+            pairs.map(|between| (between[0].other, rank)).collect::<Vec<_>>()
+        })
     }
 
     /// All that went to and from each of the accounts, in their order, each direction of a pair once.
     pub(super) fn movements(&self, accounts: &[u32]) -> Vec<Vec<Moved>> {
-        let Trades { ledger, dust, .. } = self.trades;
-        let mut places = vec![OUTSIDE; ledger.accounts.len()];
-        for (place, &account) in (0..).zip(accounts) {
-            places[account as usize] = place;
-        }
-        let mut movements = vec![Vec::new(); accounts.len()];
-        let mut of_pair: Vec<Moved> = Vec::new();
-        for pair in self.trades.pairs() {
-            let kept = pair.accounts.map(|account| places[account as usize]);
-            if kept == [OUTSIDE; 2] {
-                continue;
-            }
-            let is_dust = dust.is_pair(ledger, pair);
-            of_pair.clear();
-            for Flow { flow, from, to, .. } in ledger.flows_of_pair(pair).filter(|flow| !flow.is_nothing) {
-                let exchanged = ledger.exchanged(flow);
-                match of_pair.iter_mut().find(|moved| moved.from == from) {
-                    Some(moved) => moved.exchanged = moved.exchanged.join(exchanged),
-                    None => of_pair.push(Moved { flow, from, to, exchanged, is_dust }),
+        let Trades { ledger, .. } = self.trades;
+        let neighbours = self.trades.neighbours(accounts, &self.counts);
+        let mut sorted = Vec::new();
+        let of_account = |n| {
+            let mut movements: Vec<Moved> = Vec::new();
+            sorted.clear();
+            sorted.extend_from_slice(neighbours.of(n));
+            for between in by_other(&mut sorted) {
+                let (is_dust, start) = (self.trades.are_dust(between), movements.len());
+                for Flow { flow, from, to, .. } in between.iter().map(|trade| ledger.flow(trade.flow)) {
+                    let exchanged = ledger.exchanged(flow);
+                    match movements[start..].iter_mut().find(|moved| moved.from == from) {
+                        Some(moved) => moved.exchanged = moved.exchanged.join(exchanged),
+                        None => movements.push(Moved { flow, from, to, exchanged, is_dust }),
+                    }
                 }
             }
-            for place in kept.into_iter().filter(|&place| place != OUTSIDE) {
-                movements[place as usize].extend_from_slice(&of_pair);
-            }
-        }
-        movements
+            movements
+        };
+        (0..accounts.len()).map(of_account).collect()
     }
 }
 
-impl<'a> Trades<'a> {
-    /// Each two accounts that traded.
-    fn pairs(self) -> impl Iterator<Item = Pair> + 'a {
-        self.ledger.pairs().filter(move |pair| self.include_zero_value || !pair.is_nothing)
-    }
-
-    /// One edge for each direction in which something was sent.
-    fn push_edges(self, pair: Pair, is_dust: bool, ranks: &[u32], edges: &mut Vec<Edge>) {
-        let start = edges.len();
-        let flows =
-            |is_nothing: bool| self.ledger.flows_of_pair(pair).filter(move |flow| flow.is_nothing == is_nothing);
-        for flow in flows(false).chain(flows(true).filter(|_| self.include_zero_value)) {
-            let [from, to] = [flow.from, flow.to].map(|account| ranks[account as usize] as usize);
-            let (flow, exchanged) = (flow.flow, self.ledger.exchanged(flow.flow));
-            match edges[start..].iter_mut().find(|edge| edge.from == from) {
-                Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
-                None => edges.push(Edge { from, to, flow, exchanged, is_dust }),
+/// One for each direction in which a top holder sent another something.
+fn edges(trades: Trades<'_>, neighbours: &Neighbours, top: usize, ranks: &[u32]) -> Vec<Edge> {
+    let ledger = trades.ledger;
+    let mut edges: Vec<Edge> = Vec::new();
+    let mut later = Vec::new();
+    for (rank, n) in (0..).zip(0..top) {
+        later.clear();
+        let is_later = |trade: &&Trade| {
+            let other = ranks[trade.other as usize];
+            other != OUTSIDE && other > rank
+        };
+        later.extend(neighbours.of(n).iter().filter(is_later));
+        for between in by_other(&mut later) {
+            let (is_dust, start) = (trades.are_dust(between), edges.len());
+            // Transfers of nothing are later than those of something.
+            let flows = |is_nothing: bool| {
+                let flows = between.iter().map(|trade| ledger.flow(trade.flow));
+                flows.filter(move |flow| flow.is_nothing == is_nothing)
+            };
+            for flow in flows(false).chain(flows(true)) {
+                let [from, to] = [flow.from, flow.to].map(|account| ranks[account as usize] as usize);
+                let (flow, exchanged) = (flow.flow, ledger.exchanged(flow.flow));
+                match edges[start..].iter_mut().find(|edge| edge.from == from) {
+                    Some(edge) => edge.exchanged = edge.exchanged.join(exchanged),
+                    None => edges.push(Edge { from, to, flow, exchanged, is_dust }),
+                }
             }
         }
     }
+    edges
 }

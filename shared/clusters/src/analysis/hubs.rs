@@ -50,7 +50,7 @@ impl Hubs<'_> {
         let burns = self.labels.iter().filter(|(_, label)| label.kind == Kind::Burn);
         let balances = burns
             .filter_map(|(address, _)| ledger.find_account(address))
-            .map(|account| ledger.accounts[account].balance());
+            .map(|account| ledger.accounts.balance(account));
         balances.filter(|balance| balance.is_positive()).sum()
     }
 }

@@ -87,13 +87,13 @@ impl Joints {
 /// kept nothing, by address.
 pub(super) fn passages(ledger: &Ledger, graph: &Graph<'_>, hubs: &Hubs<'_>, holders: &[Ranked]) -> Vec<Magic> {
     let mut passed: Vec<(Address, u32, usize)> = graph
-        .outsiders_where(|outsider, rank| holders[rank].reason.is_none() && graph.kept_nothing(outsider))
-        .map(|(outsider, rank)| (ledger.accounts[outsider].address, outsider, rank))
+        .outsiders(|outsider| graph.kept_nothing(outsider), |rank| holders[rank].reason.is_none())
+        .map(|(outsider, rank)| (ledger.accounts.address(outsider), outsider, rank))
         .collect();
     passed.sort_unstable();
     let nodes = passed.chunk_by(|a, b| a.1 == b.1).filter(|node| node.len() > 1);
     nodes
-        .filter(|node| hubs.reason(node[0].0, graph.degrees[node[0].1 as usize]).is_none())
+        .filter(|node| hubs.reason(node[0].0, graph.degree(node[0].1)).is_none())
         .map(|node| Magic { account: node[0].1, members: node.iter().map(|&(_, _, rank)| rank).collect() })
         .collect()
 }
@@ -116,8 +116,8 @@ impl Magic {
         }
         // What only goes on to an exchange may be the exchange's from the start: it takes deposits at such addresses.
         let is_custodian = |moved: &&Moved| {
-            let address = ledger.accounts[moved.to].address;
-            matches!(hubs.reason(address, graph.degrees[moved.to as usize]), Some(Reason::Exchange | Reason::Degree))
+            let address = ledger.accounts.address(moved.to);
+            matches!(hubs.reason(address, graph.degree(moved.to)), Some(Reason::Exchange | Reason::Degree))
         };
         if out.iter().all(is_custodian) {
             return None;
@@ -130,8 +130,7 @@ impl Magic {
         if transactions(&out).iter().any(|tx| came.contains(tx)) {
             return None;
         }
-        let is_wallet =
-            |other: &u32| hubs.reason(ledger.accounts[*other].address, graph.degrees[*other as usize]).is_none();
+        let is_wallet = |other: &u32| hubs.reason(ledger.accounts.address(*other), graph.degree(*other)).is_none();
         let others = moved().map(|moved| if moved.to == account { moved.from } else { moved.to });
         let dealt_with_few = others.filter(is_wallet).collect::<BTreeSet<u32>>().len() <= FEW;
         let is_tied = |&rank: &usize| {
@@ -182,18 +181,17 @@ impl Finder<'_> {
     fn magic_nodes(&mut self) {
         let (ledger, graph, hubs) = (self.ledger, self.graph, self.hubs);
         let mut touched = vec![false; ledger.accounts.len()];
-        for (outsider, _) in graph.outsiders().filter(|&(_, rank)| !self.is_hub(rank)) {
+        for (outsider, _) in graph.outsiders(|_| true, |rank| !self.is_hub(rank)) {
             touched[outsider as usize] = true;
         }
         let mut traded: Vec<(Address, u32, usize)> = graph
-            .outsiders()
-            .filter(|&(outsider, _)| touched[outsider as usize])
-            .map(|(outsider, rank)| (ledger.accounts[outsider].address, outsider, rank))
+            .outsiders(|outsider| touched[outsider as usize], |_| true)
+            .map(|(outsider, rank)| (ledger.accounts.address(outsider), outsider, rank))
             .collect();
         traded.sort_unstable();
         for node in traded.chunk_by(|a, b| a.1 == b.1).filter(|node| node.len() > 1) {
             let (address, account, _) = node[0];
-            if hubs.reason(address, graph.degrees[account as usize]).is_none() {
+            if hubs.reason(address, graph.degree(account)).is_none() {
                 let members = self.members(node.iter().map(|&(_, _, rank)| rank));
                 if members.len() > 1 {
                     self.found.magic.push(Magic { account, members });
@@ -225,10 +223,10 @@ impl Finder<'_> {
                 continue;
             }
             let funded = of_one.iter().map(|&(_, rank)| rank);
-            let account = self.ledger.find_account(funder).map(|account| account as usize);
-            let own = account.map(|account| self.graph.ranks[account]).filter(|&rank| rank != OUTSIDE);
+            let account = self.ledger.find_account(funder);
+            let own = account.map(|account| self.graph.ranks[account as usize]).filter(|&rank| rank != OUTSIDE);
             let own = own.map(|rank| rank as usize);
-            let degree = account.map_or(0, |account| self.graph.degrees[account]);
+            let degree = account.map_or(0, |account| self.graph.degree(account));
             if self.hubs.reason(funder, degree).is_some() {
                 let others: Vec<usize> = funded.filter(|&rank| !self.is_hub(rank)).collect();
                 self.found
@@ -284,13 +282,12 @@ impl Finder<'_> {
                 continue;
             }
             let (place, rank) = (self.ledger.first_place(flow), rank as usize);
-            let sender = self.ledger.accounts[account].address;
+            let sender = self.ledger.accounts.address(account);
             if first[rank].is_none_or(|(kept, from)| (place, sender) < (kept, from.sender)) {
                 first[rank] = Some((place, Arrival { sender, account, block: place.0, rank, flow }));
             }
         }
-        let is_market =
-            |arrival: &Arrival| self.hubs.is_market(arrival.sender, self.graph.degrees[arrival.account as usize]);
+        let is_market = |arrival: &Arrival| self.hubs.is_market(arrival.sender, self.graph.degree(arrival.account));
         let mut arrivals: Vec<Arrival> =
             first.into_iter().flatten().map(|(_, arrival)| arrival).filter(is_market).collect();
         arrivals.sort_unstable_by_key(|arrival| (arrival.sender, arrival.block, arrival.rank));

@@ -22,8 +22,7 @@ impl Ranking {
         let mut sorted: Vec<(u64, u32)> = Vec::with_capacity(ledger.accounts.len());
         let mut negative: Vec<(u64, u32)> = Vec::new();
         let (mut positive, mut negative_sum) = (Units::ZERO, Units::ZERO);
-        for (position, account) in (0..).zip(ledger.accounts.iter()) {
-            let balance = account.balance();
+        for (position, (_, balance)) in (0..).zip(ledger.accounts.iter()) {
             if balance.is_positive() {
                 positive += balance;
                 sorted.push((!magnitude(balance), position));
@@ -32,10 +31,8 @@ impl Ranking {
                 negative.push((!magnitude(-balance), position));
             }
         }
-        let rank = |account: u32| -> (Units, Address) {
-            let account = &ledger.accounts[account];
-            (account.balance(), account.address)
-        };
+        let rank =
+            |account: u32| -> (Units, Address) { (ledger.accounts.balance(account), ledger.accounts.address(account)) };
         let negative_count = negative.len() as u64;
         if negative.len() > WORST {
             let (_, &mut (last, _), _) = negative.select_nth_unstable(WORST - 1);

@@ -1,117 +1,137 @@
-use std::ops::{Index, IndexMut};
-
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::low::Low;
 use crate::memory::List;
 use crate::{Address, Units};
 
-/// A cache line of its own: finding an account by its address brings its balance along.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C, align(64))]
-pub(crate) struct Account {
-    balance: [u64; 5],
-    pub(crate) address: Address,
-    rest: [u8; 4],
-}
-
-impl Account {
-    pub(super) fn new(address: Address, balance: Units) -> Self {
-        Self { balance: balance.limbs(), address, rest: [0; 4] }
-    }
-
-    /// Received less sent.
-    #[inline]
-    pub(crate) fn balance(&self) -> Units {
-        Units::from_limbs(self.balance)
-    }
-
-    pub(super) fn receive(&mut self, value: Units) {
-        self.balance = (self.balance() + value).limbs();
-    }
-
-    pub(super) fn send(&mut self, value: Units) {
-        self.balance = (self.balance() - value).limbs();
-    }
-
-    /// Of 128 bits, as nearly all values are.
-    #[inline]
-    pub(super) fn receive_low(&mut self, value: [u64; 2]) {
-        let [a, b, ..] = self.balance;
-        let (sum, carry) = wide([a, b]).overflowing_add(wide(value));
-        [self.balance[0], self.balance[1]] = limbs(sum);
-        if carry {
-            self.receive(Units::from_limbs([0, 0, 1, 0, 0]));
-        }
-    }
-
-    /// As [`Self::receive_low`].
-    #[inline]
-    pub(super) fn send_low(&mut self, value: [u64; 2]) {
-        let [a, b, ..] = self.balance;
-        let (difference, borrow) = wide([a, b]).overflowing_sub(wide(value));
-        [self.balance[0], self.balance[1]] = limbs(difference);
-        if borrow {
-            self.send(Units::from_limbs([0, 0, 1, 0, 0]));
-        }
-    }
-}
-
 /// Accounts in the order they were first met.
 #[derive(Clone, Debug)]
-pub(crate) struct Accounts(List<Account>);
+pub(crate) struct Accounts {
+    list: List<Account>,
+    /// By account: what its balance has above its lower part. Those past the end have nothing there.
+    above: Vec<Units>,
+}
+
+/// Half a cache line, so that finding an account by its address brings its balance along.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C, align(32))]
+pub(super) struct Account {
+    pub(super) address: Address,
+    /// Received less sent.
+    balance: Low,
+}
 
 impl Accounts {
     pub(super) fn new() -> Self {
-        Self(List::new())
+        Self { list: List::new(), above: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Account>() * self.len() + size_of::<Units>() * self.above.len()
+    }
+
+    /// With a balance of nothing.
+    #[inline]
+    pub(super) fn push(&mut self, address: Address) {
+        self.list.push(Account { address, balance: Low::default() });
     }
 
     #[inline]
     pub(super) fn as_slice(&self) -> &[Account] {
-        self.0.as_slice()
+        self.list.as_slice()
     }
 
     #[inline]
-    pub(super) fn as_mut_slice(&mut self) -> &mut [Account] {
-        self.0.as_mut_slice()
+    pub(crate) fn address(&self, account: u32) -> Address {
+        self.as_slice()[account as usize].address
+    }
+
+    /// Received less sent.
+    #[inline]
+    pub(crate) fn balance(&self, account: u32) -> Units {
+        self.whole(account as usize, &self.as_slice()[account as usize])
     }
 
     #[inline]
-    pub(super) fn push(&mut self, account: Account) {
-        self.0.push(account);
+    fn whole(&self, index: usize, account: &Account) -> Units {
+        account.balance.with(self.above.get(index).copied().unwrap_or_default())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.as_slice().iter()
+    /// Each account's address and balance.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Address, Units)> {
+        let account = |(index, account): (usize, &Account)| (account.address, self.whole(index, account));
+        self.as_slice().iter().enumerate().map(account)
+    }
+
+    /// The first of two accounts sent the second as much.
+    pub(super) fn send_all(&mut self, sent: impl Iterator<Item = ([u32; 2], u128)>) {
+        let Self { list, above } = self;
+        let list = list.as_mut_slice();
+        for ([from, to], value) in sent {
+            let sender = &mut list[from as usize].balance;
+            match sender.wide().checked_sub(value) {
+                Some(rest) => *sender = Low::new(rest),
+                None => add(list, above, from, -Units::from(value)),
+            }
+            let receiver = &mut list[to as usize].balance;
+            match receiver.wide() + value {
+                sum @ ..=Low::MOST => *receiver = Low::new(sum),
+                _ => add(list, above, to, value.into()),
+            }
+        }
+    }
+
+    /// To a balance.
+    pub(super) fn add(&mut self, account: u32, value: Units) {
+        add(self.list.as_mut_slice(), &mut self.above, account, value);
     }
 }
 
-impl Index<u32> for Accounts {
-    type Output = Account;
-
-    #[inline]
-    fn index(&self, account: u32) -> &Account {
-        &self.as_slice()[account as usize]
+#[cold]
+fn add(list: &mut [Account], above: &mut Vec<Units>, account: u32, value: Units) {
+    let index = account as usize;
+    let before = above.get(index).copied().unwrap_or_default();
+    let balance = &mut list[index].balance;
+    let (low, after) = Low::split(balance.with(before) + value);
+    *balance = low;
+    if after != before {
+        above.resize(above.len().max(index + 1), Units::ZERO);
+        above[index] = after;
     }
 }
 
-impl IndexMut<u32> for Accounts {
-    #[inline]
-    fn index_mut(&mut self, account: u32) -> &mut Account {
-        &mut self.as_mut_slice()[account as usize]
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn balances_are_the_sums_of_what_was_sent(
+            rows in prop::collection::vec((0..4_u32, 0..3_u32, any::<u128>(), 0..96_u32, any::<bool>()), 0..60),
+        ) {
+            let mut accounts = Accounts::new();
+            (0..4).for_each(|n| accounts.push(Address([n; 20])));
+            let mut expected = [Units::ZERO; 4];
+            for (from, step, value, shift, at_once) in rows {
+                let (to, value) = ((from + 1 + step) % 4, (value & Low::MOST) >> shift);
+                if at_once {
+                    accounts.send_all([([from, to], value)].into_iter());
+                } else {
+                    accounts.add(from, -Units::from(value));
+                    accounts.add(to, value.into());
+                }
+                expected[from as usize] -= value.into();
+                expected[to as usize] += value.into();
+            }
+            let balances: Vec<Units> = accounts.iter().map(|(_, balance)| balance).collect();
+            prop_assert_eq!(&balances, &expected);
+            prop_assert_eq!((0..4).map(|account| accounts.balance(account)).collect::<Vec<_>>(), balances);
+        }
     }
-}
-
-#[inline]
-pub(super) fn wide([low, high]: [u64; 2]) -> u128 {
-    (u128::from(high) << 64) | u128::from(low)
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "each half is what is asked for")]
-fn limbs(wide: u128) -> [u64; 2] {
-    [wide as u64, (wide >> 64) as u64]
 }

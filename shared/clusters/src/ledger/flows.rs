@@ -6,31 +6,32 @@ use std::hash::{BuildHasher as _, RandomState};
 use order::Order;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::accounts::wide;
 use super::index::NONE;
+use super::low::Low;
 use super::{Exchanged, Moment};
 use crate::memory::Pieces;
-use crate::{Amount, Transfer, Units};
+use crate::{Transfer, TxHash, Units};
 
 /// What accounts sent each other.
 ///
-/// A transfer is appended as a flow of its own, which costs no lookup. [`Flows::sort`] brings them in the order of
-/// their pairs for an analysis, which looks closer at few of them. [`Flows::settle`] adds each to the first of its pair
-/// that goes in the same direction, whenever that leaves half of them or fewer, so that memory grows with pairs.
+/// A transfer is appended as a flow of its own, which costs no lookup. [`Flows::settle`] adds each to the first of its
+/// pair that goes in the same direction, whenever that leaves half of them or fewer, so that memory grows with pairs.
 #[derive(Clone, Debug)]
 pub(super) struct Flows {
     keys: Pieces<Key>,
-    /// By flow: the lower 128 bits of what it moved, least first.
-    totals: Pieces<[u64; 2]>,
+    /// By flow: what it moved.
+    totals: Pieces<Low>,
     /// By flow: its first transfer.
-    firsts: Pieces<Moment>,
+    firsts: Pieces<Stamp>,
+    /// By flow: the block of its first transfer, if it is late; hardly any is.
+    late: HashMap<u32, u64>,
     /// By flow: its position in `repeats`, or `NONE` for a flow of one transfer. Flows past its end are of one.
     repeated: Vec<u32>,
     repeats: Vec<Repeat>,
-    /// What a flow's total has above its 128 bits, by flow; hardly any has.
+    /// What a flow's total has above its lower part, by flow; hardly any has.
     excess: HashMap<u32, Units>,
-    order: Order,
-    state: State,
+    /// Each direction of a pair is one flow.
+    is_settled: bool,
     /// With so many flows it is time to see whether settling is worth it.
     room: usize,
 }
@@ -44,6 +45,20 @@ struct Key {
     /// With `NOTHING` for transfers of nothing.
     to: u32,
 }
+
+/// A moment, packed.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+struct Stamp {
+    /// Or `LATE`.
+    block: u32,
+    timestamp: u32,
+    position: u32,
+    tx: TxHash,
+}
+
+/// A block that is kept elsewhere.
+const LATE: u32 = u32::MAX;
 
 /// Most flows are of one transfer, so what only others need is elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -62,35 +77,18 @@ pub(crate) struct Flow {
     pub(crate) is_nothing: bool,
 }
 
-/// Two accounts that traded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pair {
-    pub(crate) accounts: [u32; 2],
-    /// They only sent each other nothing.
-    pub(crate) is_nothing: bool,
-    /// Where its flows are in the order of pairs.
-    place: u32,
-}
-
 /// A set of flows.
 #[derive(Default)]
 pub(crate) struct Flags(Vec<u64>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    /// Some were added since.
-    Added,
-    Sorted,
-    /// Sorted, and each direction of a pair is one flow.
-    Settled,
-}
 
 /// A bit that no position of an account has.
 const NOTHING: u32 = NONE;
 /// There are fewer flows, so that an entry has room for one.
 const MOST: usize = 1 << 30;
-/// Fewer flows than this, 150 MB of them, are not settled to save memory.
+/// Fewer flows than this, 130 MB of them, are not settled to save memory.
 const ROOM: usize = 1 << 21;
+/// So many flows ahead memory is asked for what is known of their accounts.
+const AHEAD: usize = 16;
 /// One kind of flow in so many is counted to know how many kinds there are.
 const SAMPLED: usize = 1 << 6;
 
@@ -100,11 +98,11 @@ impl Default for Flows {
             keys: Pieces::new(),
             totals: Pieces::new(),
             firsts: Pieces::new(),
+            late: HashMap::new(),
             repeated: Vec::new(),
             repeats: Vec::new(),
             excess: HashMap::new(),
-            order: Order::default(),
-            state: State::Settled,
+            is_settled: true,
             room: ROOM,
         }
     }
@@ -112,43 +110,44 @@ impl Default for Flows {
 
 impl Flows {
     /// A transfer and between whom it was.
-    pub(super) fn push(&mut self, transfer: &Transfer, ends: [u32; 2]) {
-        let flow = self.keys.len();
-        self.extend(std::slice::from_ref(transfer), &[ends]);
-        let [_, _, low, high] = *transfer.value.as_limbs();
-        if low | high != 0 {
-            self.exceed(flow, [low, high]);
-        }
+    pub(super) fn push(&mut self, transfer: &Transfer, [from, to]: [u32; 2]) {
+        let (total, moment) = (transfer.value.into(), Moment::of(transfer));
+        self.push_sum(from, to, Exchanged { transfers: 1, total, first: moment, last: moment });
     }
 
-    /// Transfers of less than 2¹²⁸, and between whom they were.
+    /// Transfers of less than 2⁹⁶ in early blocks, and between whom they were.
     #[inline]
     pub(super) fn extend(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
-        let key = |(transfer, &[from, to]): (&Transfer, &[u32; 2])| Key::new(from, to, transfer.value == Amount::ZERO);
-        self.keys.extend(transfers.iter().zip(ends).map(key));
-        self.totals.extend(transfers.iter().map(|transfer| {
-            let [low, high, ..] = *transfer.value.as_limbs();
-            [low, high]
-        }));
-        self.firsts.extend(transfers.iter().map(Moment::of));
-        self.state = State::Added;
+        self.keys.extend(transfers.iter().zip(ends), |key, (transfer, &[from, to])| {
+            *key = Key::new(from, to, Low::of(&transfer.value) == 0);
+        });
+        self.totals.extend(transfers.iter(), |total, transfer| *total = Low::new(Low::of(&transfer.value)));
+        self.firsts.extend(transfers.iter(), |first, transfer| {
+            first.block = transfer.block.try_into().unwrap_or(LATE);
+            first.timestamp = Moment::short_time(transfer);
+            first.position = Moment::place(transfer);
+            first.tx = transfer.tx;
+        });
+        self.is_settled = false;
     }
 
-    /// A flow as it was saved.
+    /// A flow of several.
     pub(super) fn push_sum(&mut self, from: u32, to: u32, Exchanged { transfers, total, first, last }: Exchanged) {
         let flow = self.keys.len();
-        let [a, b, c, d, e] = total.limbs();
+        let (low, excess) = Low::split(total);
         self.keys.push(Key::new(from, to, total == Units::ZERO));
-        self.totals.push([a, b]);
-        self.firsts.push(first);
-        let excess = Units::from_limbs([c, d, e, 0, 0]);
+        self.totals.push(low);
+        self.firsts.push(Stamp::of(&first));
+        if !is_early(first.block) {
+            self.late.insert(position(flow), first.block);
+        }
         if excess != Units::ZERO {
             self.excess.insert(position(flow), excess);
         }
         if transfers > 1 {
             *self.repeat(flow) = Repeat { transfers, last };
         }
-        self.state = State::Added;
+        self.is_settled = false;
     }
 
     /// What is known of a flow of several transfers; it becomes one.
@@ -159,15 +158,10 @@ impl Flows {
         let place = &mut self.repeated[flow];
         if *place == NONE {
             *place = position(self.repeats.len());
-            self.repeats.push(Repeat { transfers: 1, last: self.firsts[flow] });
+            let last = self.firsts[flow].moment(flow, &self.late);
+            self.repeats.push(Repeat { transfers: 1, last });
         }
         &mut self.repeats[*place as usize]
-    }
-
-    /// Adds `[low, high]` times 2¹²⁸.
-    #[cold]
-    fn exceed(&mut self, flow: usize, [low, high]: [u64; 2]) {
-        *self.excess.entry(position(flow)).or_default() += Units::from_limbs([low, high, 0, 0, 0]);
     }
 
     /// Settles when it is time for it and worth it.
@@ -200,26 +194,16 @@ impl Flows {
     }
 
     pub(super) fn settle(&mut self, accounts: usize) {
-        self.sort(accounts);
-        if self.state == State::Settled {
+        if self.is_settled {
             return;
         }
-        self.merge();
-        self.state = State::Settled;
-    }
-
-    pub(super) fn sort(&mut self, accounts: usize) {
-        if self.state >= State::Sorted {
-            return;
-        }
-        assert!(self.keys.len() < MOST, "2^30 flows of 72 bytes or more do not fit in memory");
-        self.order = Order::of(&self.keys, accounts);
-        self.state = State::Sorted;
+        assert!(self.keys.len() < MOST, "2^30 flows of 64 bytes or more do not fit in memory");
+        self.merge(&Order::of(&self.keys, accounts));
+        self.is_settled = true;
     }
 
     /// Adds each flow to the first like it, and takes it out.
-    fn merge(&mut self) {
-        let mut order = std::mem::take(&mut self.order);
+    fn merge(&mut self, order: &Order) {
         let mut gone = vec![false; self.keys.len()];
         for pair in order.by_pair() {
             // By kind: two may have sent each other tokens a million times.
@@ -234,8 +218,7 @@ impl Flows {
                 }
             }
         }
-        order.renumber(&self.squeeze(&gone));
-        self.order = order;
+        self.squeeze(&gone);
     }
 
     /// Adds `later` to `flow`, which came before it.
@@ -247,17 +230,17 @@ impl Flows {
         if added.last.order() >= repeat.last.order() {
             repeat.last = added.last;
         }
-        if added.first.order() < self.firsts[at].order() {
-            self.firsts[at] = added.first;
+        if added.first.order() < self.first(flow).order() {
+            self.firsts[at] = Stamp::of(&added.first);
+            // Of an early one it is not asked.
+            if !is_early(added.first.block) {
+                self.late.insert(flow, added.first.block);
+            }
         }
-        let [low, high] = self.totals[from];
-        let total = &mut self.totals[at];
-        let (sum, carry) = total[0].overflowing_add(low);
-        let (high, carry_high) = total[1].overflowing_add(high);
-        let (high, carry_again) = high.overflowing_add(u64::from(carry));
-        *total = [sum, high];
-        if carry_high || carry_again {
-            self.exceed(at, [1, 0]);
+        let sum = self.totals[at].wide() + self.totals[from].wide();
+        self.totals[at] = Low::new(sum);
+        if sum > Low::MOST {
+            *self.excess.entry(flow).or_default() += Units::from(1);
         }
         if !self.excess.is_empty()
             && let Some(excess) = self.excess.remove(&later)
@@ -266,8 +249,8 @@ impl Flows {
         }
     }
 
-    /// Takes flows out. The new numbers of those that stay, by the old ones.
-    fn squeeze(&mut self, gone: &[bool]) -> Vec<Option<u32>> {
+    /// Takes flows out.
+    fn squeeze(&mut self, gone: &[bool]) {
         let mut kept = 0_u32;
         let number = |gone: &bool| {
             let number = (!gone).then_some(kept);
@@ -285,59 +268,57 @@ impl Flows {
         let excess = std::mem::take(&mut self.excess);
         let renumbered = |(flow, excess): (u32, Units)| Some((numbers[flow as usize]?, excess));
         self.excess = excess.into_iter().filter_map(renumbered).collect();
-        numbers
+        let late = std::mem::take(&mut self.late);
+        self.late = late.into_iter().filter_map(|(flow, block)| Some((numbers[flow as usize]?, block))).collect();
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = Pair> {
-        debug_assert!(self.state >= State::Sorted, "pairs of flows that are not sorted");
-        self.order.pairs().map(|(accounts, place, flows)| {
-            let is_nothing = flows.iter().all(|entry| entry.is_nothing());
-            Pair { accounts, is_nothing, place }
-        })
-    }
-
-    pub(super) fn of_pair(&self, pair: Pair) -> impl Iterator<Item = Flow> {
-        self.order.at(pair.place).map(|entry| self.keys[entry.flow() as usize].flow(entry.flow()))
+    pub(super) fn flow(&self, flow: u32) -> Flow {
+        self.keys[flow as usize].flow(flow)
     }
 
     /// Each direction of a pair once if they are settled.
     pub(super) fn iter(&self) -> impl Iterator<Item = Flow> {
-        (0..).zip(self.keys.iter()).map(|(flow, key)| key.flow(flow))
+        self.keys.slices().flat_map(|(start, keys)| (position(start)..).zip(keys).map(|(flow, key)| key.flow(flow)))
+    }
+
+    /// With the accounts of one `AHEAD` of it, or its own.
+    pub(super) fn iter_ahead(&self) -> impl Iterator<Item = (Flow, [u32; 2])> {
+        self.keys.slices().flat_map(|(start, keys)| {
+            (position(start)..).zip(keys).enumerate().map(move |(at, (flow, key))| {
+                let later = keys.get(at + AHEAD).unwrap_or(key);
+                (key.flow(flow), [later.from, later.to()])
+            })
+        })
     }
 
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// With what sorting takes.
+    /// With what settling them takes, or looking at all of them from both ends.
     pub(super) fn bytes(&self) -> usize {
-        let of_flow = size_of::<Key>() + size_of::<[u64; 2]>() + size_of::<Moment>() + Order::BYTES;
+        let of_flow = size_of::<Key>() + size_of::<Low>() + size_of::<Stamp>() + Order::BYTES.max(2 * size_of::<Key>());
         of_flow * self.keys.len() + size_of::<u32>() * self.repeated.len() + size_of::<Repeat>() * self.repeats.len()
     }
 
-    pub(super) fn first(&self, flow: u32) -> &Moment {
-        &self.firsts[flow as usize]
+    pub(super) fn first(&self, flow: u32) -> Moment {
+        self.firsts[flow as usize].moment(flow as usize, &self.late)
     }
 
     pub(super) fn total(&self, flow: u32) -> Units {
-        let [low, high] = self.totals[flow as usize];
-        let mut total = Units::from_limbs([low, high, 0, 0, 0]);
-        if let Some(excess) = self.excess.get(&flow) {
-            let [a, b, c, _, _] = excess.limbs();
-            total += Units::from_limbs([0, 0, a, b, c]);
-        }
-        total
+        let excess = if self.excess.is_empty() { None } else { self.excess.get(&flow) };
+        self.totals[flow as usize].with(excess.copied().unwrap_or_default())
     }
 
     /// Those that moved as much or more.
     pub(super) fn at_least(&self, least: Units) -> Flags {
         let mut flags = Flags(vec![0; self.len().div_ceil(64)]);
-        let [low, high, beyond @ ..] = least.limbs();
-        if beyond == [0; 3] {
-            let least = wide([low, high]);
+        let (low, above) = Low::split(least);
+        if above == Units::ZERO {
+            let least = low.wide();
             for (start, totals) in self.totals.slices() {
                 for (flags, totals) in flags.0[start / 64..].iter_mut().zip(totals.chunks(64)) {
-                    let bits = totals.iter().enumerate().map(|(bit, total)| u64::from(wide(*total) >= least) << bit);
+                    let bits = totals.iter().enumerate().map(|(bit, total)| u64::from(total.wide() >= least) << bit);
                     *flags = bits.fold(0, |all, bit| all | bit);
                 }
             }
@@ -349,7 +330,7 @@ impl Flows {
     }
 
     pub(super) fn exchanged(&self, flow: u32) -> Exchanged {
-        let first = self.firsts[flow as usize];
+        let first = self.first(flow);
         let repeat = self.repeated.get(flow as usize).copied().unwrap_or(NONE);
         let once = Repeat { transfers: 1, last: first };
         let Repeat { transfers, last } = self.repeats.get(repeat as usize).copied().unwrap_or(once);
@@ -361,6 +342,19 @@ impl Flags {
     #[inline]
     pub(crate) fn has(&self, flow: u32) -> bool {
         self.0.get(flow as usize / 64).is_some_and(|flags| (flags >> (flow % 64)) & 1 == 1)
+    }
+}
+
+impl Stamp {
+    #[inline]
+    fn of(&Moment { block, timestamp, position, tx }: &Moment) -> Self {
+        Self { block: block.try_into().unwrap_or(LATE), timestamp, position, tx }
+    }
+
+    fn moment(&self, flow: usize, late: &HashMap<u32, u64>) -> Moment {
+        let Self { block, timestamp, position: place, tx } = *self;
+        let block = if block == LATE { late[&position(flow)] } else { block.into() };
+        Moment { block, timestamp, position: place, tx }
     }
 }
 
@@ -389,6 +383,12 @@ impl Key {
     fn later(&self) -> u32 {
         self.from.max(self.to())
     }
+}
+
+/// Whether a block's number is kept with its flow.
+#[inline]
+pub(super) fn is_early(block: u64) -> bool {
+    block < u64::from(LATE)
 }
 
 /// Positions here are below `MOST`, which `sort` sees to, or of accounts.

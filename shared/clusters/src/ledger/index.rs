@@ -1,29 +1,22 @@
 use std::hash::{BuildHasher, RandomState};
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use prefetch_index::prefetch_index;
 
 use crate::Address;
 use crate::memory::Room;
 
 /// Finds the position of a key in a list that holds the keys; the list is the caller's.
 ///
-/// An open-addressing table with linear probing. A slot keeps its key's hash, so that a lookup seldom touches another
-/// key and growing touches none; its place follows from the upper bits, so that growing goes through memory in order.
+/// An open-addressing table with linear probing. A key's first slot follows from the upper bits of its hash; the other
+/// bits are in the slot, beside the position, so that a lookup seldom touches another key.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    /// A power of two of them, three in sixteen empty at least.
-    slots: Room<Slot>,
+    /// A power of two of them, half of them empty at least. In the lower bits, as many as it takes to number them, one
+    /// more than the position, or 0 where there is none.
+    slots: Room<u32>,
     used: usize,
-    /// By how much a hash is shifted to give its first slot.
-    shift: u32,
-}
-
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-struct Slot {
-    hash: u32,
-    /// One more than the position; 0 where there is none.
-    ordinal: u32,
+    /// How many bits it takes to number the slots.
+    bits: u32,
 }
 
 pub(super) enum Place {
@@ -34,9 +27,12 @@ pub(super) enum Place {
 /// Positions are below this, so that the highest bit is free for other things.
 pub(super) const NONE: u32 = 1 << 31;
 
+const FULL: &str = "2^30 entries of 32 bytes or more do not fit in memory";
+
 impl Index {
     pub(super) fn new() -> Self {
-        Self { slots: Room::zeroed(16), used: 0, shift: 32 - 4 }
+        let bits = 4;
+        Self { slots: Room::zeroed(1 << bits), used: 0, bits }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -44,18 +40,23 @@ impl Index {
     }
 
     /// The position of the key with this hash for which `is_key` holds; if there is none, `len` becomes its position,
-    /// and the caller appends it to its list there.
+    /// and the caller appends it to its list there. `hash_at` tells the hash of the key at a position.
     #[inline]
-    pub(super) fn place(&mut self, hash: u32, len: usize, is_key: impl Fn(u32) -> bool) -> Place {
-        if 2 * self.used >= self.slots.as_slice().len() {
-            self.grow();
+    pub(super) fn place(
+        &mut self,
+        hash: u32,
+        len: usize,
+        is_key: impl Fn(u32) -> bool,
+        hash_at: impl Fn(u32) -> u32,
+    ) -> Place {
+        if 2 * (self.used + 1) > self.slots.as_slice().len() {
+            self.grow(hash_at);
         }
         match self.search(hash, is_key) {
             Ok(position) => Place::Old(position),
             Err(slot) => {
-                let position = u32::try_from(len).ok().filter(|&position| position < NONE);
-                let position = position.expect("2^31 entries of 64 bytes or more do not fit in memory");
-                self.slots.as_mut_slice()[slot] = Slot { hash, ordinal: position + 1 };
+                let position = u32::try_from(len).expect(FULL);
+                self.slots.as_mut_slice()[slot] = self.rest(hash) | (position + 1);
                 self.used += 1;
                 Place::New(position)
             }
@@ -71,43 +72,54 @@ impl Index {
     #[inline]
     fn search(&self, hash: u32, is_key: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let slots = self.slots.as_slice();
-        let mask = slots.len() - 1;
+        let (mask, rest) = (slots.len() - 1, self.rest(hash));
+        let ordinals = (1 << self.bits) - 1;
         let mut at = self.first_slot(hash);
         loop {
             let slot = slots[at & mask];
-            let Some(position) = slot.ordinal.checked_sub(1) else { return Err(at & mask) };
-            if slot.hash == hash && is_key(position) {
+            let Some(position) = (slot & ordinals).checked_sub(1) else { return Err(at & mask) };
+            if slot & !ordinals == rest && is_key(position) {
                 return Ok(position);
             }
             at += 1;
         }
     }
 
-    /// For each hash the position of the first key that has it, most probably the one sought, or `NONE`.
+    /// Asks memory for what finding each of the keys takes, and does not wait for it.
     #[inline]
-    pub(super) fn likely(&self, hashes: &[u32], positions: &mut [u32]) {
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32>) {
         let slots = self.slots.as_slice();
-        // Reading ahead has no other effect that would keep the compiler from leaving it out.
-        std::hint::black_box(hashes.iter().fold(0, |all, hash| all ^ slots[self.first_slot(*hash)].hash));
-        for (hash, position) in hashes.iter().zip(positions) {
-            *position = self.search(*hash, |_| true).unwrap_or(NONE);
-        }
+        hashes.for_each(|hash| prefetch_index(slots, self.first_slot(hash)));
+    }
+
+    /// For each hash the position of the first key of which a slot says no other, most probably the one sought, or
+    /// `NONE`.
+    #[inline]
+    pub(super) fn likely(&self, hashes: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+        hashes.map(|hash| self.search(hash, |_| true).unwrap_or(NONE))
     }
 
     #[inline]
     fn first_slot(&self, hash: u32) -> usize {
-        (hash >> self.shift) as usize
+        (hash >> (32 - self.bits)) as usize
+    }
+
+    /// The bits of the hash that do not tell its first slot, above those of an ordinal.
+    #[inline]
+    fn rest(&self, hash: u32) -> u32 {
+        hash << self.bits
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let size = 2 * self.slots.as_slice().len();
-        let old = std::mem::replace(&mut self.slots, Room::zeroed(size));
-        self.shift = self.shift.checked_sub(1).expect("2^31 entries of 64 bytes or more do not fit in memory");
-        for slot in old.as_slice().iter().filter(|slot| slot.ordinal != 0) {
+    fn grow(&mut self, hash_at: impl Fn(u32) -> u32) {
+        self.bits += 1;
+        assert!(self.bits < 32, "{FULL}");
+        self.slots = Room::zeroed(1 << self.bits);
+        for (position, ordinal) in (0..).zip(1..).take(self.used) {
+            let hash = hash_at(position);
             // All keys differ, so only an empty slot ends the search.
-            if let Err(free) = self.search(slot.hash, |_| false) {
-                self.slots.as_mut_slice()[free] = *slot;
+            if let Err(free) = self.search(hash, |_| false) {
+                self.slots.as_mut_slice()[free] = self.rest(hash) | ordinal;
             }
         }
     }
@@ -179,7 +191,8 @@ mod tests {
             let hash = |key: &(u16, u32)| key.1.wrapping_sub(4);
             let (mut index, mut list, mut expected) = (Index::new(), Vec::new(), HashMap::new());
             for key in keys {
-                let place = index.place(hash(&key), list.len(), |position| list[position as usize] == key);
+                let is_key = |position: u32| list[position as usize] == key;
+                let place = index.place(hash(&key), list.len(), is_key, |position| hash(&list[position as usize]));
                 match (place, expected.get(&key)) {
                     (Place::Old(position), Some(&known)) => prop_assert_eq!(position, known),
                     (Place::New(position), None) => {

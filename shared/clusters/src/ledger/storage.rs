@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Account, Exchanged, Flow, Ledger, Moment, Totals};
+use super::{Exchanged, Flow, Ledger, Moment, Totals};
 use crate::{Address, TxHash, Units};
 
 const SIGNATURE: [u8; 8] = *b"HFLEDGER";
@@ -49,9 +49,9 @@ impl Ledger {
         writer.raw(&VERSION.to_le_bytes())?;
         writer.totals(&self.totals);
         writer.length(self.accounts.len());
-        for account in self.accounts.iter() {
-            writer.bytes(&account.address.0);
-            writer.units(account.balance());
+        for (address, balance) in self.accounts.iter() {
+            writer.bytes(&address.0);
+            writer.units(balance);
             writer.end_record()?;
         }
         writer.length(self.flows.len());
@@ -110,19 +110,19 @@ impl Ledger {
         if address == Address::ZERO || self.accounts.len() == known {
             return Err(LedgerError::Damaged("an account is there twice or is the zero address"));
         }
-        self.accounts[account] = Account::new(address, balance);
+        self.accounts.add(account, balance);
         Ok(())
     }
 
     fn check_balances(&self) -> Result<(), LedgerError> {
         let mut absolute = Units::ZERO;
-        for account in self.accounts.iter() {
-            absolute += if account.balance().is_negative() { -account.balance() } else { account.balance() };
+        for (_, balance) in self.accounts.iter() {
+            absolute += if balance.is_negative() { -balance } else { balance };
             if absolute.is_negative() {
                 return Err(LedgerError::Damaged("balances are too large"));
             }
         }
-        let sum: Units = self.accounts.iter().map(|account| account.balance()).sum();
+        let sum: Units = self.accounts.iter().map(|(_, balance)| balance).sum();
         if sum != self.totals.minted - self.totals.burned {
             return Err(LedgerError::Damaged("balances do not add up to what was minted and not burned"));
         }

@@ -32,17 +32,18 @@ impl<T: Plain> Pieces<T> {
         self.length += 1;
     }
 
+    /// Appends one item for each of `sources`; `put` fills it in where it stays.
     #[inline]
-    pub(crate) fn extend(&mut self, mut items: impl ExactSizeIterator<Item = T>) {
-        while items.len() > 0 {
+    pub(crate) fn extend<S>(&mut self, mut sources: impl ExactSizeIterator<Item = S>, put: impl Fn(&mut T, S)) {
+        while sources.len() > 0 {
             let (piece, place) = place(self.length);
             if piece == self.pieces.len() {
                 self.pieces.push(Room::zeroed(FIRST << piece));
             }
             let free = &mut self.pieces[piece].as_mut_slice()[place..];
-            let count = items.len().min(free.len());
+            let count = sources.len().min(free.len());
             // In this order: of two iterators the first is asked first, and what it gave is lost if the second ends.
-            free[..count].iter_mut().zip(items.by_ref()).for_each(|(place, item)| *place = item);
+            free[..count].iter_mut().zip(sources.by_ref()).for_each(|(place, source)| put(place, source));
             self.length += count;
         }
     }
@@ -117,7 +118,7 @@ mod tests {
         ) {
             let (mut pieces, mut list) = (Pieces::new(), Vec::new());
             for batch in batches {
-                pieces.extend(batch.iter().copied());
+                pieces.extend(batch.iter(), |place, item| *place = *item);
                 list.extend(batch);
             }
             for item in pushed {

@@ -5,16 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::Key;
 use crate::memory::{Pieces, Room};
 
-/// Flows in the order of their pairs.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Order {
-    /// The flows by the later of their accounts: those of account `a` are from `starts[a]` to before `starts[a + 1]`.
-    /// There they stand by the earlier account, then by age.
-    starts: Vec<u32>,
-    entries: Room<Entry>,
-    /// How many entries there are.
-    length: usize,
-}
+/// Flows in the order of their pairs: by the later of their accounts, then the earlier, then by age.
+pub(super) struct Order(Room<Entry>);
 
 /// So many groups of accounts, at most, are filled side by side, each at a place of its own in memory: the processor
 /// keeps about as many pages at hand.
@@ -50,17 +42,13 @@ impl Order {
             entries[*place as usize] = Entry::new(flow, key);
             members[*place as usize] = member(later & (size - 1));
         }
-        let mut starts = Vec::with_capacity(accounts as usize + 1);
-        let mut apart = Vec::new();
+        let (mut starts, mut apart) = (vec![0; size as usize], Vec::new());
         let ends = groups.iter().skip(1).copied().chain([super::position(keys.len())]);
         for (&start, end) in groups.iter().zip(ends) {
             let range = start as usize..end as usize;
-            let first = starts.len();
-            let count = size.min(accounts + 1 - super::position(first)) as usize;
-            starts.resize(first + count, 0);
-            let starts = &mut starts[first..];
+            starts.fill(0);
             members[range.clone()].iter().for_each(|&member| starts[usize::from(member)] += 1);
-            sum_up(starts);
+            sum_up(&mut starts);
             let group = &mut entries[range.clone()];
             apart.clear();
             apart.extend_from_slice(group);
@@ -73,56 +61,13 @@ impl Order {
                 let to = starts.get(member + 1).map_or(group.len(), |&next| next as usize);
                 begin_pairs(&mut group[from as usize..to]);
             }
-            starts.iter_mut().for_each(|place| *place += start);
         }
-        Self { starts, entries: room, length: keys.len() }
-    }
-
-    /// By the new number of each flow, below that of the flows after it; those that have none go.
-    pub(super) fn renumber(&mut self, numbers: &[Option<u32>]) {
-        let entries = self.entries.as_mut_slice();
-        let mut kept = 0;
-        let mut start = 0;
-        for end in self.starts.iter_mut().skip(1) {
-            for place in start..*end {
-                let entry = entries[place as usize];
-                if let Some(flow) = numbers[entry.flow() as usize] {
-                    entries[kept] = entry.renumbered(flow);
-                    kept += 1;
-                }
-            }
-            start = std::mem::replace(end, super::position(kept));
-        }
-        self.length = kept;
-    }
-
-    fn entries(&self) -> &[Entry] {
-        &self.entries.as_slice()[..self.length]
+        Self(room)
     }
 
     /// The flows of each pair.
     pub(super) fn by_pair(&self) -> impl Iterator<Item = &[Entry]> {
-        self.entries().chunk_by(|_, next| !next.begins())
-    }
-
-    /// For each pair its accounts, the earlier first, and its place.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = ([u32; 2], u32, &[Entry])> {
-        let (mut place, mut later) = (0, 0);
-        self.by_pair().map(move |flows| {
-            let at = place;
-            while self.starts[later as usize + 1] <= at {
-                later += 1;
-            }
-            place += super::position(flows.len());
-            ([flows[0].other(), later], at, flows)
-        })
-    }
-
-    /// The flows of the pair at this place.
-    #[inline]
-    pub(super) fn at(&self, place: u32) -> impl Iterator<Item = Entry> {
-        let (first, rest) = self.entries()[place as usize..].split_first().expect("a pair has a flow");
-        std::iter::once(*first).chain(rest.iter().copied().take_while(|entry| !entry.begins()))
+        self.0.as_slice().chunk_by(|_, next| !next.begins())
     }
 }
 
@@ -167,10 +112,6 @@ impl Entry {
         let back = if from > to { Self::BACK } else { 0 };
         let nothing = if key.is_nothing() { Self::NOTHING } else { 0 };
         Self((u64::from(from.min(to)) << 33) | ((flow as u64) << 3) | back | nothing)
-    }
-
-    fn renumbered(self, flow: u32) -> Self {
-        Self(self.0 & !Self::FLOW | (u64::from(flow) << 3))
     }
 
     #[inline]

@@ -1,0 +1,74 @@
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Amount, Units};
+
+/// The lower 96 bits of a number, in 12 bytes: all there is to nearly every amount. What is above them is kept apart,
+/// as how many times 2⁹⁶ it is.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(transparent)]
+pub(super) struct Low([u32; 3]);
+
+impl Low {
+    const BITS: usize = 96;
+    pub(super) const MOST: u128 = (1 << Self::BITS) - 1;
+
+    /// Of an amount of as many bits, the whole of it.
+    #[inline]
+    pub(super) fn of(amount: &Amount) -> u128 {
+        let [low, high, ..] = *amount.as_limbs();
+        (u128::from(high) << 64) | u128::from(low)
+    }
+
+    #[inline]
+    pub(super) fn is_all(amount: &Amount) -> bool {
+        let [_, high, beyond @ ..] = *amount.as_limbs();
+        high >> 32 == 0 && beyond == [0; 2]
+    }
+
+    /// Drops what is above.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each part is what is asked for")]
+    pub(super) fn new(wide: u128) -> Self {
+        Self([wide as u32, (wide >> 32) as u32, (wide >> 64) as u32])
+    }
+
+    #[inline]
+    pub(super) fn wide(self) -> u128 {
+        let [a, b, c] = self.0.map(u128::from);
+        a | (b << 32) | (c << 64)
+    }
+
+    /// And what is above.
+    pub(super) fn split(units: Units) -> (Self, Units) {
+        let [a, b, ..] = units.limbs();
+        (Self::new((u128::from(b) << 64) | u128::from(a)), units.shifted_right(Self::BITS))
+    }
+
+    #[inline]
+    pub(super) fn with(self, above: Units) -> Units {
+        let low = Units::from(self.wide());
+        if above == Units::ZERO { low } else { above.shifted_left(Self::BITS) + low }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn both_parts_are_the_number_again(limbs: [u64; 5], amount: [u64; 4], length in 1_usize..=256) {
+            let units = Units::from_limbs(limbs);
+            let (low, above) = Low::split(units);
+            prop_assert_eq!(low.with(above), units);
+            prop_assert_eq!(above.is_negative(), units.is_negative());
+            let amount = Amount::from_limbs(amount) >> (256 - length);
+            let (low, above) = Low::split(amount.into());
+            prop_assert_eq!(Low::is_all(&amount), above == Units::ZERO);
+            prop_assert!(!Low::is_all(&amount) || Low::of(&amount) == low.wide());
+            prop_assert_eq!(Low::new(low.wide()).wide(), low.wide());
+        }
+    }
+}
