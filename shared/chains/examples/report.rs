@@ -145,9 +145,8 @@ fn least(transfers: &[Transfer]) -> [f64; 2] {
     for row in transfers {
         let seconds = row.timestamp.and_then(|time| u32::try_from(time).ok()).unwrap_or(u32::MAX);
         let block = u32::try_from(row.block).unwrap_or(u32::MAX);
-        let value = low(row).to_le_bytes();
-        let [a, b, c, ..] = value.as_chunks::<4>().0 else { continue };
-        kept.push((block, [0_u32; 2], seconds, row.log_index.unwrap_or(u32::MAX), [*a, *b, *c], row.tx));
+        let [a, b, ..] = *row.value.as_limbs();
+        kept.push(([0_u32; 2], [a, b], block, seconds, row.log_index.unwrap_or(u32::MAX), row.tx));
     }
     let end = cpu_seconds();
     black_box((balances, kept));

@@ -619,6 +619,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_is_kept_apart_counts_as_memory() {
+        let few: Vec<Transfer> = crate::sample::transfers(3, 3_000, 1_000).collect();
+        let flows = ledger(&few).flows().count() as u64;
+        let bytes = |change: fn(&mut Transfer)| {
+            let mut changed = few.clone();
+            changed.iter_mut().for_each(change);
+            ledger(&changed).bytes()
+        };
+        let plain = bytes(|_| ());
+        // The number of the flow, and a block or what is above.
+        assert!(bytes(|transfer| transfer.block += 1 << 40) >= plain + 12 * flows);
+        assert!(bytes(|transfer| transfer.value <<= 128) >= plain + 44 * flows);
+    }
+
+    #[test]
     fn a_block_beyond_32_bits_is_told_as_it_is() {
         let end = u64::from(u32::MAX);
         let one = crate::sample::transfers(1, 1, 1).next().unwrap();

@@ -287,7 +287,7 @@ fn markdown(options: &Options, bytes: u64, machine: &str, rows: &[Row], measured
          bytes of the file in memory goes at {:.1} GB/s. A read at random from a table of 32 MB takes {:.0} ns, though \
          none waits for another. Two loops over the same transfers in memory are parts of adding them up, and report \
          nothing: to change two balances where a hash of each address says, without comparing addresses, takes {:.0} ms; \
-         to keep a transfer's hash, block, time, amount and accounts, 64 bytes in memory not used before, {:.0} ms.\n",
+         to keep a transfer's hash, block, time, amount and accounts, 72 bytes in memory not used before, {:.0} ms.\n",
         1e3 * ledger,
         1e3 * after,
         bytes as f64 / scan / 1e9,

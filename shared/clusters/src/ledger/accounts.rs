@@ -6,43 +6,41 @@ use crate::{Address, Units};
 
 /// Accounts in the order they were first met.
 #[derive(Clone, Debug)]
-pub(crate) struct Accounts {
-    list: List<Account>,
-    /// By account: what its balance has above its lower part. Those past the end have nothing there.
-    above: Vec<Units>,
-}
+pub(crate) struct Accounts(List<Account>);
 
-/// Half a cache line, so that finding an account by its address brings its balance along.
+/// A cache line of its own: finding an account by its address brings its balance along.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub(super) struct Account {
+    /// Received less sent: the lower part, and the rest of its limbs.
+    low: Low,
+    above: [u64; 3],
     pub(super) address: Address,
-    /// Received less sent.
-    balance: Low,
+    rest: [u8; 4],
 }
 
 impl Accounts {
     pub(super) fn new() -> Self {
-        Self { list: List::new(), above: Vec::new() }
+        Self(List::new())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        self.0.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Account>() * self.len() + size_of::<Units>() * self.above.len()
+        size_of::<Account>() * self.len()
     }
 
     /// With a balance of nothing.
     #[inline]
     pub(super) fn push(&mut self, address: Address) {
-        self.list.push(Account { address, balance: Low::default() });
+        self.0.push(Account { low: Low::default(), above: [0; 3], address, rest: [0; 4] });
     }
 
     #[inline]
     pub(super) fn as_slice(&self) -> &[Account] {
-        self.list.as_slice()
+        self.0.as_slice()
     }
 
     #[inline]
@@ -53,54 +51,53 @@ impl Accounts {
     /// Received less sent.
     #[inline]
     pub(crate) fn balance(&self, account: u32) -> Units {
-        self.whole(account as usize, &self.as_slice()[account as usize])
-    }
-
-    #[inline]
-    fn whole(&self, index: usize, account: &Account) -> Units {
-        account.balance.with(self.above.get(index).copied().unwrap_or_default())
+        self.as_slice()[account as usize].balance()
     }
 
     /// Each account's address and balance.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Address, Units)> {
-        let account = |(index, account): (usize, &Account)| (account.address, self.whole(index, account));
-        self.as_slice().iter().enumerate().map(account)
+        self.as_slice().iter().map(|account| (account.address, account.balance()))
     }
 
     /// The first of two accounts sent the second as much.
     pub(super) fn send_all(&mut self, sent: impl Iterator<Item = ([u32; 2], u128)>) {
-        let Self { list, above } = self;
-        let list = list.as_mut_slice();
+        let accounts = self.0.as_mut_slice();
         for ([from, to], value) in sent {
-            let sender = &mut list[from as usize].balance;
-            match sender.wide().checked_sub(value) {
-                Some(rest) => *sender = Low::new(rest),
-                None => add(list, above, from, -Units::from(value)),
+            let sender = &mut accounts[from as usize];
+            let (rest, is_short) = sender.low.wide().overflowing_sub(value);
+            sender.low = Low::new(rest);
+            if is_short {
+                sender.add(-Units::from_limbs(CARRY));
             }
-            let receiver = &mut list[to as usize].balance;
-            match receiver.wide() + value {
-                sum @ ..=Low::MOST => *receiver = Low::new(sum),
-                _ => add(list, above, to, value.into()),
+            let receiver = &mut accounts[to as usize];
+            let (sum, is_more) = receiver.low.wide().overflowing_add(value);
+            receiver.low = Low::new(sum);
+            if is_more {
+                receiver.add(Units::from_limbs(CARRY));
             }
         }
     }
 
     /// To a balance.
     pub(super) fn add(&mut self, account: u32, value: Units) {
-        add(self.list.as_mut_slice(), &mut self.above, account, value);
+        self.0.as_mut_slice()[account as usize].add(value);
     }
 }
 
-#[cold]
-fn add(list: &mut [Account], above: &mut Vec<Units>, account: u32, value: Units) {
-    let index = account as usize;
-    let before = above.get(index).copied().unwrap_or_default();
-    let balance = &mut list[index].balance;
-    let (low, after) = Low::split(balance.with(before) + value);
-    *balance = low;
-    if after != before {
-        above.resize(above.len().max(index + 1), Units::ZERO);
-        above[index] = after;
+/// The least that a lower part has no room for.
+const CARRY: [u64; 5] = [0, 0, 1, 0, 0];
+
+impl Account {
+    #[inline]
+    fn balance(&self) -> Units {
+        let ([a, b], [c, d, e]) = (self.low.limbs(), self.above);
+        Units::from_limbs([a, b, c, d, e])
+    }
+
+    #[cold]
+    fn add(&mut self, value: Units) {
+        let [a, b, c, d, e] = (self.balance() + value).limbs();
+        (self.low, self.above) = (Low::from_limbs([a, b]), [c, d, e]);
     }
 }
 
@@ -113,13 +110,13 @@ mod tests {
     proptest! {
         #[test]
         fn balances_are_the_sums_of_what_was_sent(
-            rows in prop::collection::vec((0..4_u32, 0..3_u32, any::<u128>(), 0..96_u32, any::<bool>()), 0..60),
+            rows in prop::collection::vec((0..4_u32, 0..3_u32, any::<u128>(), 0..128_u32, any::<bool>()), 0..60),
         ) {
             let mut accounts = Accounts::new();
             (0..4).for_each(|n| accounts.push(Address([n; 20])));
             let mut expected = [Units::ZERO; 4];
             for (from, step, value, shift, at_once) in rows {
-                let (to, value) = ((from + 1 + step) % 4, (value & Low::MOST) >> shift);
+                let (to, value) = ((from + 1 + step) % 4, value >> shift);
                 if at_once {
                     accounts.send_all([([from, to], value)].into_iter());
                 } else {

@@ -85,7 +85,8 @@ pub(crate) struct Flags(Vec<u64>);
 const NOTHING: u32 = NONE;
 /// There are fewer flows, so that an entry has room for one.
 const MOST: usize = 1 << 30;
-/// Fewer flows than this, 130 MB of them, are not settled to save memory.
+const TOO_MANY: &str = "2^30 flows of 68 bytes or more do not fit in memory";
+/// Fewer flows than this, 140 MB of them, are not settled to save memory.
 const ROOM: usize = 1 << 21;
 /// So many flows ahead memory is asked for what is known of their accounts.
 const AHEAD: usize = 16;
@@ -115,7 +116,7 @@ impl Flows {
         self.push_sum(from, to, Exchanged { transfers: 1, total, first: moment, last: moment });
     }
 
-    /// Transfers of less than 2⁹⁶ in early blocks, and between whom they were.
+    /// Transfers of less than 2¹²⁸ in early blocks, and between whom they were.
     #[inline]
     pub(super) fn extend(&mut self, transfers: &[Transfer], ends: &[[u32; 2]]) {
         self.keys.extend(transfers.iter().zip(ends), |key, (transfer, &[from, to])| {
@@ -174,10 +175,11 @@ impl Flows {
 
     #[cold]
     pub(super) fn make_more_room(&mut self, accounts: usize) {
+        assert!(self.keys.len() < MOST, "{TOO_MANY}");
         if self.kinds() <= self.keys.len() / 2 {
             self.settle(accounts);
         }
-        self.room = ROOM.max(self.keys.len() + self.keys.len() / 2);
+        self.room = MOST.min(ROOM.max(self.keys.len() + self.keys.len() / 2));
     }
 
     /// About how many would be left after settling. Which kinds are counted nobody can foresee.
@@ -197,7 +199,7 @@ impl Flows {
         if self.is_settled {
             return;
         }
-        assert!(self.keys.len() < MOST, "2^30 flows of 64 bytes or more do not fit in memory");
+        assert!(self.keys.len() < MOST, "{TOO_MANY}");
         self.merge(&Order::of(&self.keys, accounts));
         self.is_settled = true;
     }
@@ -237,9 +239,9 @@ impl Flows {
                 self.late.insert(flow, added.first.block);
             }
         }
-        let sum = self.totals[at].wide() + self.totals[from].wide();
+        let (sum, is_more) = self.totals[at].wide().overflowing_add(self.totals[from].wide());
         self.totals[at] = Low::new(sum);
-        if sum > Low::MOST {
+        if is_more {
             *self.excess.entry(flow).or_default() += Units::from(1);
         }
         if !self.excess.is_empty()
@@ -298,7 +300,9 @@ impl Flows {
     /// With what settling them takes, or looking at all of them from both ends.
     pub(super) fn bytes(&self) -> usize {
         let of_flow = size_of::<Key>() + size_of::<Low>() + size_of::<Stamp>() + Order::BYTES.max(2 * size_of::<Key>());
-        of_flow * self.keys.len() + size_of::<u32>() * self.repeated.len() + size_of::<Repeat>() * self.repeats.len()
+        let of_repeats = size_of::<u32>() * self.repeated.len() + size_of::<Repeat>() * self.repeats.len();
+        let (late, excess) = (size_of::<(u32, u64)>(), size_of::<(u32, Units)>());
+        of_flow * self.keys.len() + of_repeats + late * self.late.capacity() + excess * self.excess.capacity()
     }
 
     pub(super) fn first(&self, flow: u32) -> Moment {

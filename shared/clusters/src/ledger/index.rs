@@ -27,7 +27,7 @@ pub(super) enum Place {
 /// Positions are below this, so that the highest bit is free for other things.
 pub(super) const NONE: u32 = 1 << 31;
 
-const FULL: &str = "2^30 entries of 32 bytes or more do not fit in memory";
+const FULL: &str = "2^30 entries of 64 bytes or more do not fit in memory";
 
 impl Index {
     pub(super) fn new() -> Self {

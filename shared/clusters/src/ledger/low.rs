@@ -2,46 +2,54 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Amount, Units};
 
-/// The lower 96 bits of a number, in 12 bytes: all there is to nearly every amount. What is above them is kept apart,
-/// as how many times 2⁹⁶ it is.
+/// The lower 128 bits of a number: all there is to nearly every amount. What is above them is kept apart, as how many
+/// times 2¹²⁸ it is.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(transparent)]
-pub(super) struct Low([u32; 3]);
+pub(super) struct Low([u64; 2]);
 
 impl Low {
-    const BITS: usize = 96;
-    pub(super) const MOST: u128 = (1 << Self::BITS) - 1;
+    const BITS: usize = 128;
 
     /// Of an amount of as many bits, the whole of it.
     #[inline]
     pub(super) fn of(amount: &Amount) -> u128 {
         let [low, high, ..] = *amount.as_limbs();
-        (u128::from(high) << 64) | u128::from(low)
+        Self([low, high]).wide()
     }
 
     #[inline]
     pub(super) fn is_all(amount: &Amount) -> bool {
-        let [_, high, beyond @ ..] = *amount.as_limbs();
-        high >> 32 == 0 && beyond == [0; 2]
+        amount.as_limbs()[2..] == [0; 2]
     }
 
-    /// Drops what is above.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "each part is what is asked for")]
+    #[expect(clippy::cast_possible_truncation, reason = "each half is what is asked for")]
     pub(super) fn new(wide: u128) -> Self {
-        Self([wide as u32, (wide >> 32) as u32, (wide >> 64) as u32])
+        Self([wide as u64, (wide >> 64) as u64])
+    }
+
+    /// Least first.
+    #[inline]
+    pub(super) fn from_limbs(limbs: [u64; 2]) -> Self {
+        Self(limbs)
+    }
+
+    #[inline]
+    pub(super) fn limbs(self) -> [u64; 2] {
+        self.0
     }
 
     #[inline]
     pub(super) fn wide(self) -> u128 {
-        let [a, b, c] = self.0.map(u128::from);
-        a | (b << 32) | (c << 64)
+        let [low, high] = self.0.map(u128::from);
+        low | (high << 64)
     }
 
     /// And what is above.
     pub(super) fn split(units: Units) -> (Self, Units) {
-        let [a, b, ..] = units.limbs();
-        (Self::new((u128::from(b) << 64) | u128::from(a)), units.shifted_right(Self::BITS))
+        let [low, high, ..] = units.limbs();
+        (Self([low, high]), units.shifted_right(Self::BITS))
     }
 
     #[inline]
