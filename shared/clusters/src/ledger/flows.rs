@@ -19,7 +19,7 @@ use crate::{Transfer, TxHash, Units};
 #[derive(Clone, Debug)]
 pub(super) struct Flows {
     keys: Pieces<Key>,
-    /// By flow: what it moved.
+    /// By flow: what it moved, but for the excess.
     totals: Pieces<Low>,
     /// By flow: its first transfer.
     firsts: Pieces<Stamp>,
@@ -132,7 +132,7 @@ impl Flows {
         self.is_settled = false;
     }
 
-    /// A flow of several.
+    /// A flow of one transfer or several, whatever its block and total.
     pub(super) fn push_sum(&mut self, from: u32, to: u32, Exchanged { transfers, total, first, last }: Exchanged) {
         let flow = self.keys.len();
         let (low, excess) = Low::split(total);
